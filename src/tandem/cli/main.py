@@ -1,0 +1,75 @@
+"""`tandem COMMAND …`: finds the command's file, runs it, and turns errors into messages and exit statuses.
+
+Exit status 0 done, 1 the work failed, 2 the input cannot be used, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from tandem.errors import TandemError
+
+COMMANDS = {
+    "quickstart": "raw text → tokenizer → pre-training → instruction tuning → evaluation → report, in five minutes",
+    "run": "execute a recipe, or continue the run it began",
+    "plan": "what a recipe will take: tokens, parameters, FLOPs, memory, days, money",
+    "chat": "talk to a model: a run's folder or a Hugging Face folder",
+    "tune": "instruction-tune a model on conversations, in full or with LoRA",
+    "report": "make a run's report.html again",
+    "world": "write a made-up world: passages, questions, choices, instruction tasks",
+    "tokenizer": "train, build or check a tokenizer",
+    "corpus": "raw text → clean, de-duplicated, tokenised shards",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the `tandem` script; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="tandem",
+        description="Task and data engineering for language models.",
+        epilog="`tandem COMMAND --help` tells more. Start with: tandem quickstart",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    chosen = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, summary in COMMANDS.items():
+        sub = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == chosen:
+            module = importlib.import_module(f"tandem.cli.{name}")
+            module.configure(sub)
+            sub.set_defaults(run=module.run)
+    options = parser.parse_args(arguments)
+    if options.version:
+        from tandem import __version__
+
+        print(f"tandem {__version__}")
+        return 0
+    if options.command is None:
+        parser.print_help()
+        return 0
+    return guarded(options)
+
+
+def guarded(options: argparse.Namespace) -> int:
+    """Run the chosen command; a known error becomes its message and status, never a traceback."""
+    try:
+        return int(options.run(options) or 0)
+    except TandemError as e:
+        print(f"tandem {options.command}: {e}", file=sys.stderr)
+        return e.exit_status
+    except KeyboardInterrupt:
+        print("\ninterrupted; what is finished is kept: the same command continues", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

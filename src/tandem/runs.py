@@ -1,0 +1,447 @@
+"""A run is a folder: what was asked, what happened, what came out. Kill it anywhere, run it again: it continues.
+
+    recipe.toml        the resolved recipe; a changed recipe in the same folder is an error that shows the difference
+    run.json           versions, seed, hashes, host
+    events.jsonl       append-only, with the clock: progress, speed, decisions; a torn last line is dropped
+    NN-stage/          one per finished stage: written as NN-stage.tmp/, synced, renamed; `stage.json` lists the hashes
+    results.json       figures, tables, curves, examples, without any clock (byte-identical for identical runs)
+    report.html        made from all of the above
+
+What this does not do: know what a stage is. A stage is a name and a function that fills a folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import errno
+import fcntl
+import hashlib
+import json
+import math
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+from tandem.errors import Failure, UserError
+
+# ── What a stage reports ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number that says how good or how large something is."""
+
+    name: str
+    """What it measures."""
+    value: float
+    """The number; shares and accuracies lie between 0 and 1."""
+    unit: str = ""
+    """`%` shows value × 100; otherwise printed behind the number."""
+    low: float | None = None
+    """Lower end of the 95 % interval."""
+    high: float | None = None
+    """Upper end of the 95 % interval."""
+    chance: float | None = None
+    """What guessing would give, same scale."""
+    n: int | None = None
+    """Number of items behind it."""
+    note: str = ""
+    """How it was measured, in a few words."""
+
+
+Cell: TypeAlias = str | int | float | Figure | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under headings."""
+
+    title: str
+    """Heading."""
+    columns: tuple[str, ...]
+    """Column names."""
+    rows: tuple[tuple[Cell, ...], ...]
+    """As wide as `columns`; None is an empty cell."""
+    note: str = ""
+    """A line below: source, conventions."""
+    bars: str | None = None
+    """Name of a numeric column to draw as bars beside the rows."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a plot."""
+
+    name: str
+    """Legend."""
+    x: tuple[float, ...]
+    """Positions."""
+    y: tuple[float, ...]
+    """Values; NaN leaves a gap."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A vertical line in a plot."""
+
+    x: float
+    """Position."""
+    label: str
+    """What happened there."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Lines over a common axis."""
+
+    title: str
+    """Heading."""
+    x_label: str
+    """Horizontal axis with its unit."""
+    y_label: str
+    """Vertical axis with its unit."""
+    series: tuple[Series, ...]
+    """The lines."""
+    marks: tuple[Mark, ...] = ()
+    """Vertical marks: a stage switch, the trained context length."""
+    log_x: bool = False
+    """Logarithmic horizontal axis."""
+    note: str = ""
+    """A line below."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One item as the models saw and answered it."""
+
+    title: str
+    """Task or source."""
+    prompt: str
+    """What the model was given."""
+    outputs: tuple[tuple[str, str], ...]
+    """(who, text) pairs in order: before tuning, after tuning."""
+    expected: str = ""
+    """The right answer, where there is one."""
+    correct: tuple[bool | None, ...] = ()
+    """Verdict per output, None where it has none."""
+
+
+Item: TypeAlias = Table | Curve | Example
+
+
+@dataclass(frozen=True)
+class Section:
+    """A chapter of the report."""
+
+    key: str
+    """Stable short name: `mixture`, `tokenizer`, `loss`, `position`, `evaluation`, `examples`."""
+    title: str
+    """Heading."""
+    lead: str = ""
+    """One or two sentences in front."""
+    items: tuple[Item, ...] = ()
+    """Tables, curves, examples in order."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything a run found out, without a clock."""
+
+    title: str
+    """What was made."""
+    lead: str
+    """How good it is, in one or two sentences."""
+    headline: tuple[Figure, ...] = ()
+    """The few numbers a reader wants first."""
+    sections: tuple[Section, ...] = ()
+    """Chapters in order."""
+    next_steps: tuple[tuple[str, str], ...] = ()
+    """(what it does, command) pairs: how to go on."""
+
+
+_KINDS: dict[str, type] = {k.__name__: k for k in (Figure, Table, Series, Mark, Curve, Example, Section, Results)}
+
+
+def to_json(value: Any) -> Any:
+    """Dataclasses of this module to plain JSON values; each object carries its `kind`. NaN becomes null."""
+    kind = type(value).__name__
+    if kind in _KINDS:
+        return {"kind": kind} | {name: to_json(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, tuple | list):
+        return [to_json(v) for v in value]
+    if isinstance(value, Mapping):
+        return {str(k): to_json(v) for k, v in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def from_json(value: Any) -> Any:
+    """The inverse of `to_json`; in a Series' values null becomes NaN again."""
+    if isinstance(value, dict) and value.get("kind") in _KINDS:
+        fields = {name: from_json(v) for name, v in value.items() if name != "kind"}
+        if value["kind"] == "Series":
+            fields["y"] = tuple(math.nan if y is None else y for y in fields["y"])
+        return _KINDS[value["kind"]](**fields)
+    if isinstance(value, list):
+        return tuple(from_json(v) for v in value)
+    if isinstance(value, dict):
+        return {k: from_json(v) for k, v in value.items()}
+    return value
+
+
+# ── Files that are whole or absent ──────────────────────────────────────────────────────────────────────────────────
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys and no spaces: the form in which things are hashed."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def fingerprint(value: Any) -> str:
+    """First 16 hex digits of the SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical(value)).hexdigest()[:16]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def write_whole(path: Path, data: str | bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part; survives power loss.
+
+    Raises Failure, naming the file, when the disk is full or the folder cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as f:
+            f.write(data.encode() if isinstance(data, str) else data)
+            f.flush()
+            os.fsync(f.fileno())
+        part.replace(path)
+        _sync_folder(path.parent)
+    except OSError as e:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise disk_failure(e, path) from e
+
+
+def disk_failure(e: OSError, path: Path) -> Failure:
+    """What an OSError while writing means to the user."""
+    if e.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Failure(
+            "the disk is full", where=str(path), remedy="free some space, then run the same command again: it continues"
+        )
+    return Failure(f"cannot write ({e.strerror or e})", where=str(path), remedy="check the folder and its permissions")
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A folder that appears whole or not at all: yields `path.tmp`, syncs every file in it, renames it to `path`.
+
+    When the body raises, the temporary folder is removed and nothing is left in place. `path` must not exist.
+    """
+    if path.exists():
+        raise UserError(
+            "the output folder exists already", where=str(path), remedy="choose another --out, or remove it first"
+        )
+    tmp = path.with_name(path.name + ".tmp")
+    try:
+        shutil.rmtree(tmp, ignore_errors=True)
+        tmp.mkdir(parents=True)
+        yield tmp
+        for file in sorted(p for p in tmp.rglob("*") if p.is_file()):
+            with file.open("rb") as f:
+                os.fsync(f.fileno())
+        tmp.rename(path)
+        _sync_folder(path.parent)
+    except OSError as e:
+        shutil.rmtree(tmp, ignore_errors=True)
+        raise disk_failure(e, path) from e
+    except BaseException:
+        shutil.rmtree(tmp, ignore_errors=True)
+        raise
+
+
+# ── The folder ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Run:
+    """An open run folder, locked against other processes while it is open. Use as a context manager."""
+
+    def __init__(self, path: Path, recipe: str, facts: Mapping[str, Any] | None = None) -> None:
+        """Open or create the folder for this resolved recipe (TOML text).
+
+        Raises UserError when the folder holds another recipe, or when another process has it open.
+        """
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock: IO[str] = (path / ".lock").open("a")
+        except OSError as e:
+            raise disk_failure(e, path) from e
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            self._lock.close()
+            raise UserError(
+                "another process is working in this run folder", where=str(path), remedy="wait for it, or end it first"
+            ) from e
+        try:
+            self._claim(recipe, facts or {})
+            self._mend_events()
+            self._events: IO[str] = (path / "events.jsonl").open("a")
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _claim(self, recipe: str, facts: Mapping[str, Any]) -> None:
+        saved = self.path / "recipe.toml"
+        if not saved.exists():
+            strangers = [p.name for p in self.path.iterdir() if p.name not in {".lock", "recipe.toml.part"}]
+            if strangers:
+                raise UserError(
+                    f"the folder is not empty and holds no run ({', '.join(sorted(strangers)[:3])} …)",
+                    where=str(self.path),
+                    remedy="name an empty or new folder",
+                )
+            write_whole(saved, recipe)
+        elif saved.read_text() != recipe:
+            difference = "\n".join(
+                difflib.unified_diff(saved.read_text().splitlines(), recipe.splitlines(), "this run", "now", "", "", 0, "")
+            )
+            raise UserError(
+                f"the recipe has changed since this run began:\n{difference}",
+                where=str(self.path),
+                remedy="restore the recipe to continue, or name another folder with --out",
+            )
+        about = {"tandem": _version(), "recipe": fingerprint(recipe)} | dict(facts) | {"host": host()}
+        if not (self.path / "run.json").exists():
+            write_whole(self.path / "run.json", json.dumps(about, indent=2) + "\n")
+
+    def _mend_events(self) -> None:
+        """Drop a last line that was torn by a kill."""
+        events = self.path / "events.jsonl"
+        if not events.exists():
+            return
+        data = events.read_bytes()
+        if data and not data.endswith(b"\n"):
+            with events.open("r+b") as f:
+                f.truncate(data.rfind(b"\n") + 1)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._events.close()
+        self._lock.close()
+
+    def event(self, kind: str, **facts: Any) -> None:
+        """Append one line to events.jsonl: kind, wall clock (seconds since the epoch), and facts."""
+        line = json.dumps({"event": kind, "at": round(time.time(), 3)} | facts, ensure_ascii=False)
+        try:
+            self._events.write(line + "\n")
+            self._events.flush()
+        except OSError as e:
+            raise disk_failure(e, self.path / "events.jsonl") from e
+
+    def finished(self, stage: str) -> bool:
+        """Whether the stage's folder stands."""
+        return (self.path / stage / "stage.json").exists()
+
+    @contextlib.contextmanager
+    def stage(self, name: str, **facts: Any) -> Iterator[Path]:
+        """Fill a stage folder: yields a temporary folder; on leaving it gets `stage.json` with hashes and its name.
+
+        Anything for resuming inside the stage belongs into `self.work(name)`, which is removed when the stage stands.
+        """
+        began = time.monotonic()
+        self.event("stage begins", stage=name)
+        with atomic_folder(self.path / name) as folder:
+            yield folder
+            files = {str(p.relative_to(folder)): file_hash(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+            (folder / "stage.json").write_text(json.dumps({"stage": name, **facts, "files": files}, indent=2) + "\n")
+        shutil.rmtree(self.path / f"{name}.work", ignore_errors=True)
+        self.event("stage ends", stage=name, seconds=round(time.monotonic() - began, 3))
+
+    def work(self, name: str) -> Path:
+        """Folder for a stage's own checkpoints while it runs."""
+        folder = self.path / f"{name}.work"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def write_results(self, results: Results) -> None:
+        """Write results.json, without a clock."""
+        write_whole(self.path / "results.json", json.dumps(to_json(results), indent=1, ensure_ascii=False) + "\n")
+
+
+def read_results(run: Path) -> Results:
+    """Results of a finished run. Raises UserError where there are none, or they do not parse."""
+    path = run / "results.json"
+    if not path.exists():
+        remedy = "finish the run first: tandem run RECIPE --out " + str(run) if run.is_dir() else "check the path"
+        raise UserError("no results.json here", where=str(run), remedy=remedy)
+    try:
+        results = from_json(json.loads(path.read_text()))
+    except (ValueError, TypeError) as e:
+        raise UserError(f"not a results file of this version ({e})", where=str(path)) from e
+    if not isinstance(results, Results):
+        raise UserError("not a results file", where=str(path))
+    return results
+
+
+def read_events(run: Path) -> list[dict[str, Any]]:
+    """All events of a run in order; a torn last line is left out."""
+    path = run / "events.jsonl"
+    if not path.exists():
+        return []
+    lines = path.read_text().split("\n")
+    events = []
+    for number, line in enumerate(lines, 1):
+        try:
+            if line:
+                events.append(json.loads(line))
+        except ValueError as e:
+            if number < len(lines):
+                raise UserError(f"not JSON ({e})", where=f"{path}:{number}") from e
+    return events
+
+
+def host() -> dict[str, Any]:
+    """Machine and interpreter, for run.json: nothing that names a person or an address."""
+    return {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "python": sys.version.split()[0],
+        "cores": os.cpu_count(),
+    }
+
+
+def _version() -> str:
+    from tandem import __version__
+
+    return __version__
+
+
+__all__ = [
+    "Cell", "Curve", "Example", "Figure", "Item", "Mark", "Results", "Run", "Section", "Series", "Table",
+    "atomic_folder", "canonical", "disk_failure", "file_hash", "fingerprint", "from_json", "read_events",
+    "read_results", "to_json", "write_whole",
+]  # fmt: skip

@@ -1,0 +1,61 @@
+"""Text as people see it: numbers, sizes and durations for tables and progress lines; normalising answers."""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+
+
+def count(n: float) -> str:
+    """A count with thousands separated: `1374520` → `1,374,520`."""
+    return f"{n:,.0f}"
+
+
+def quantity(n: float) -> str:
+    """A count in three significant digits and a unit: `6895702016` → `6.90 B`, `3300` → `3.30 K`."""
+    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if abs(n) >= size:
+            return f"{_three_digits(n / size)} {unit}"
+    return f"{n:g}" if n == int(n) else f"{n:.3g}"
+
+
+def size(n_bytes: float) -> str:
+    """Bytes in powers of 1024: `1536` → `1.50 KiB`."""
+    for limit, unit in ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if abs(n_bytes) >= limit:
+            return f"{_three_digits(n_bytes / limit)} {unit}"
+    return f"{n_bytes:.0f} B"
+
+
+def duration(seconds: float) -> str:
+    """A duration in its two largest units: `3725` → `1 h 2 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if round(seconds) < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h"
+
+
+def _three_digits(x: float) -> str:
+    return f"{x:.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.2f}"
+
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def normalise_answer(answer: str) -> str:
+    """Lower case, without punctuation and articles, white space collapsed: the form in which short answers are compared.
+
+    The rule of the SQuAD evaluation (Rajpurkar et al. 2016, §6.1), after Unicode NFC.
+    """
+    folded = unicodedata.normalize("NFC", answer).lower().translate(_PUNCTUATION)
+    return " ".join(_ARTICLES.sub(" ", folded).split())
