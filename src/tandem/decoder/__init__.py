@@ -1,0 +1,1 @@
+"""The transformer: configuration, layers, weights in and out, adapters, caches, generating, scoring."""
