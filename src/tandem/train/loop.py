@@ -45,9 +45,6 @@ class Batches(Protocol):
     """Rows per step."""
     context: int
     """Tokens per row."""
-    fingerprint: str
-    """Content hash of the data and its order."""
-
     def batch(self, step: int, first_row: int = 0, n_rows: int | None = None) -> Batch:
         """The batch of a step, or some of its rows."""
         ...
@@ -162,6 +159,7 @@ def fit(
     rate: Callable[[int], float],
     settings: Settings,
     *,
+    data: str = "",
     work: Path | None = None,
     loss: Loss = decoder_loss,
     on_progress: Callable[[Progress], None] | None = None,
@@ -169,12 +167,14 @@ def fit(
 ) -> History:
     """Train `model` in place over all steps of `batches`; continue from the newest checkpoint in `work`, if any.
 
+    `data` is a content hash of the data and its order: a checkpoint continues only with the same.
+
     Ctrl-C finishes the step, writes a checkpoint and raises KeyboardInterrupt; a second one ends at once. Raises Failure
     after `max_bad_steps` non-finite steps in a row or on a full disk, UserError when `work` holds another training's
     checkpoint.
     """
     device = next(model.parameters()).device
-    belongs = _belongs(model, batches, settings)
+    belongs = _belongs(model, batches, settings, data)
     history, first = History(), 0
     found = checkpoint.newest(work, belongs) if work else None
     if found:
@@ -296,11 +296,11 @@ def _autocast(settings: Settings, device: torch.device) -> contextlib.AbstractCo
     return contextlib.nullcontext()
 
 
-def _belongs(model: nn.Module, batches: Batches, settings: Settings) -> str:
+def _belongs(model: nn.Module, batches: Batches, settings: Settings, data: str) -> str:
     """What a checkpoint belongs to: shapes of all parameters, the data and its order, and how steps are taken."""
     shapes = {name: list(p.shape) for name, p in checkpoint.trainable(model).items()}
     how = {k: v for k, v in asdict(settings).items() if k not in ("checkpoint_seconds", "max_bad_steps")}
-    return fingerprint([shapes, batches.fingerprint, batches.steps, batches.rows, batches.context, how])
+    return fingerprint([shapes, data, batches.steps, batches.rows, batches.context, how])
 
 
 @contextlib.contextmanager
