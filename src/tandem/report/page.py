@@ -1,0 +1,253 @@
+"""The page itself: what a run's folder says, in the order a reader wants it, as one file of HTML.
+
+No scripts and no network, and the page forbids itself both by its Content-Security-Policy: what it shows was partly written
+by a model. Everything goes through autoescaping. A bundle of a plotting library was rejected: three megabytes, and
+unreadable without scripts.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from tandem import runs, text
+from tandem.report import clock, folder, plot, strip, tables, wording
+from tandem.report.folder import Folder
+from tandem.runs import Curve, Example, Figure, Item, Section, Table
+
+MECHANISM = "measured on a made-up world; says how the method works, not how well a published system does"
+"""The label of every result made on `tandem.world`."""
+LONG = 700
+"""Characters after which a model's text is folded."""
+
+
+def write(run: Path) -> Path:
+    """Render a run's folder into its `report.html` and return that path. Raises as `render`; Failure on a full disk."""
+    page, path = render(run), run / "report.html"
+    runs.write_whole(path, page)
+    return path
+
+
+def render(run: Path) -> str:
+    """The report of a run's folder as one HTML page. Raises UserError where the folder is missing, half or broken."""
+    found = folder.read(run)
+    here = Path(__file__).parent
+    style = (here / "page.css").read_text()
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(here), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["visible"] = wording.visible
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    results = found.results
+    return environment.get_template("page.html").render(
+        style=Markup(style),
+        style_hash=digest,
+        title=results.title,
+        lead=results.lead,
+        byline=list(_byline(found)),
+        headline=[_headline(figure) for figure in results.headline],
+        sections=[_section(section, number) for number, section in enumerate(results.sections)],
+        time=_time(found),
+        next_steps=results.next_steps,
+        facts=list(_facts(found.about)),
+        recipe=found.recipe,
+        mechanism=MECHANISM if on_made_up_world(found.recipe_values) else "",
+    )
+
+
+def on_made_up_world(recipe: Mapping[str, Any]) -> bool:
+    """Whether a recipe takes any of its data from `tandem.world`: a [world] table, or a path such as `world:passages`."""
+    if "world" in recipe:
+        return True
+    values: list[Any] = list(recipe.values())
+    while values:
+        value = values.pop()
+        if isinstance(value, Mapping):
+            values += value.values()
+        elif isinstance(value, list):
+            values += value
+        elif isinstance(value, str) and (value == "world" or value.startswith("world:")):
+            return True
+    return False
+
+
+# ── The parts ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class HeadlineView:
+    """One of the numbers on top."""
+
+    name: str
+    value: str
+    interval: str
+    drawing: Markup
+    note: str
+
+
+@dataclass(frozen=True)
+class CurveView:
+    """One plot with its words."""
+
+    title: str
+    y_label: str
+    legend: list[tuple[Markup, str]]
+    wide: Markup
+    narrow: Markup
+    tagged: bool
+    """Whether the wide drawing names its lines itself."""
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class OutputView:
+    """One answer to a prompt."""
+
+    who: str
+    text: str
+    opening: str
+    """The beginning of a text too long to stand open; empty for others."""
+    verdict: str
+    """`right`, `wrong` or empty."""
+
+
+@dataclass(frozen=True)
+class ExampleView:
+    """One prompt and the answers side by side."""
+
+    title: str
+    prompt: str
+    opening: str
+    expected: str
+    outputs: list[OutputView]
+
+
+def _byline(found: Folder) -> Iterator[str]:
+    """Who made it, how long it took, on what, when."""
+    if "tandem" in found.about:
+        yield f"Tandem {found.about['tandem']}"
+    moments = clock.span(found.events)
+    seconds = sum(stage.seconds for stage in clock.stages(found.events))
+    if seconds:
+        yield text.duration(seconds)
+    host = found.about.get("host")
+    if isinstance(host, Mapping):
+        cores = host.get("cores")
+        parts = [str(host[k]) for k in ("device", "system", "machine") if host.get(k)]
+        yield " ".join(parts) + (f", {cores} cores" if cores else "")
+    if moments:
+        day = _day(moments[1])
+        if day:
+            yield day
+
+
+def _day(moment: float) -> str:
+    try:
+        at = datetime.fromtimestamp(moment, UTC)
+    except (OverflowError, OSError, ValueError):
+        return ""
+    return f"{at.day} {at:%B} {at.year}"
+
+
+def _headline(figure: Figure) -> HeadlineView:
+    scale = strip.scale_of([figure])
+    if figure.unit == "%" and scale is not None and scale.low == 0:
+        scale = strip.Scale(0.0, 1.0, "%")
+    drawn = strip.headline_strip(figure, scale) if scale else Markup("")
+    items = [f"n = {figure.n:,}"] if figure.n is not None else []
+    note = " · ".join([*items, figure.note] if figure.note else items)
+    ends = wording.interval(figure)
+    return HeadlineView(figure.name, wording.value(figure), ends, drawn, note)
+
+
+def _section(section: Section, number: int) -> dict[str, Any]:
+    slug = re.sub(r"[^a-z0-9]+", "-", section.key.lower()).strip("-")
+    items = [(type(item).__name__, _item(item)) for item in section.items]
+    return {"id": f"s{number}-{slug}", "title": section.title, "lead": section.lead, "items": items}
+
+
+def _item(item: Item) -> tables.TableView | CurveView | ExampleView:
+    if isinstance(item, Table):
+        return tables.view(item)
+    return _curve(item) if isinstance(item, Curve) else _example(item)
+
+
+def _curve(curve: Curve) -> CurveView:
+    notes = [curve.note] if curve.note else []
+    missing = plot.left_out(curve)
+    if missing:
+        reason = "not a number" + (", or not above 0 on a logarithmic axis" if curve.log_x else "")
+        notes.append(f"{missing:,} {'point is' if missing == 1 else 'points are'} not drawn: {reason}.")
+    wide, narrow = plot.plot(curve, plot.WIDE), plot.plot(curve, plot.NARROW)
+    tagged = plot.has_tags(curve)
+    return CurveView(curve.title, curve.y_label, plot.legend(curve), wide, narrow, tagged, notes)
+
+
+def _example(example: Example) -> ExampleView:
+    verdicts = list(example.correct) + [None] * len(example.outputs)
+    words = {True: "right", False: "wrong", None: ""}
+    outputs = [
+        OutputView(who, answer, _opening(answer), words[verdict]) for (who, answer), verdict in zip(example.outputs, verdicts)
+    ]
+    return ExampleView(example.title, example.prompt, _opening(example.prompt), example.expected, outputs)
+
+
+def _opening(written: str) -> str:
+    """The beginning of a long text, cut between words where there are any; empty for a short one."""
+    if len(written) <= LONG and written.count("\n") <= 18:
+        return ""
+    head = "\n".join(written.split("\n")[:12])[: LONG - 200]
+    cut = head.rfind(" ", len(head) - 40)
+    return (head[:cut] if cut > 0 else head).rstrip() + " …"
+
+
+def _time(found: Folder) -> dict[str, Any] | None:
+    """Table of stages with a total; None where no stage left a trace."""
+    stages = clock.stages(found.events)
+    if not stages:
+        return None
+    longest = max(stage.seconds for stage in stages)
+    rows = [
+        {
+            "name": stage.name,
+            "time": text.duration(stage.seconds),
+            "bar": strip.bar(stage.seconds, 0.0, longest, 220.0),
+            "tokens": text.quantity(stage.tokens) if stage.tokens is not None else "",
+            "speed": text.count(stage.speed) if stage.speed is not None else "",
+            "loss": wording.fixed(stage.loss, 3) if stage.loss is not None else "",
+            "remark": _remark(stage),
+        }
+        for stage in stages
+    ]
+    tokens = sum(stage.tokens or 0 for stage in stages)
+    return {
+        "rows": rows,
+        "total": text.duration(sum(stage.seconds for stage in stages)),
+        "tokens": text.quantity(tokens) if tokens else "",
+        "has_tokens": any(stage.tokens is not None for stage in stages),
+    }
+
+
+def _remark(stage: clock.StageTime) -> str:
+    again = f"interrupted {stage.attempts - 1} ×" if stage.attempts > 1 else ""
+    return ", ".join(part for part in (again, "" if stage.finished else "not finished") if part)
+
+
+def _facts(about: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """run.json, flattened: `host.cores`, 2."""
+    for key, value in about.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _facts(value, f"{name}.")
+        else:
+            yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

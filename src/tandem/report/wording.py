@@ -1,0 +1,182 @@
+"""Numbers and foreign text as the page shows them: digits, units, intervals, columns of one precision; visible controls.
+
+It knows nothing of HTML. Digits follow the interval: a value is printed as finely as it was measured, not finer.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from tandem import text
+from tandem.runs import Cell, Figure
+
+MINUS = "\u2212"
+NARROW = "\u202f"
+"""Narrow no-break space, between a number and its unit."""
+UNKNOWN = "–"
+"""Stands for a value that is missing or is not a number."""
+
+
+def known(value: float | None) -> bool:
+    """Whether there is a number here at all."""
+    return value is not None and math.isfinite(value)
+
+
+def interval_of(figure: Figure) -> tuple[float, float] | None:
+    """The ends of the interval, where both are known."""
+    if figure.low is None or figure.high is None or not (known(figure.low) and known(figure.high)):
+        return None
+    return figure.low, figure.high
+
+
+def value(figure: Figure) -> str:
+    """The number with its unit: `81.2 %`, `3.42 nats`, `1.84 M parameters`."""
+    if not known(figure.value):
+        return UNKNOWN
+    if figure.unit == "%":
+        return f"{fixed(figure.value * 100, _decimals(figure))}{NARROW}%"
+    number = _plain(figure.value, figure)
+    return f"{number}{NARROW}{figure.unit}" if figure.unit else number
+
+
+def interval(figure: Figure) -> str:
+    """The 95 % interval without unit, `[78.4, 83.7]`; empty where there is none."""
+    ends = interval_of(figure)
+    if ends is None:
+        return ""
+    scale = 100 if figure.unit == "%" else 1
+    if figure.unit == "%":
+        low, high = (fixed(end * scale, _decimals(figure)) for end in ends)
+    else:
+        low, high = (_plain(end, figure) for end in ends)
+    return f"[{low}, {high}]"
+
+
+def chance(figure: Figure) -> str:
+    """What guessing gives, `chance 25 %`; empty where it has no meaning."""
+    if figure.chance is None or not known(figure.chance):
+        return ""
+    if figure.unit == "%":
+        return f"chance {short(figure.chance * 100)}{NARROW}%"
+    return f"chance {short(figure.chance)}{NARROW}{figure.unit}".rstrip()
+
+
+def sentence(figure: Figure) -> str:
+    """The whole figure in a line: `81.2 % [78.4, 83.7] · chance 25 %`."""
+    front = " ".join(part for part in (value(figure), interval(figure)) if part)
+    return " · ".join(part for part in (front, chance(figure)) if part)
+
+
+def short(number: float) -> str:
+    """Three significant digits at most, no trailing zeros: `25`, `33.3`, `0.39`."""
+    if not math.isfinite(number):
+        return UNKNOWN
+    if number and not 1e-4 <= abs(number) < 1e6:
+        return scientific(number)
+    decimals = max(0, 2 - math.floor(math.log10(abs(number)))) if number else 0
+    written = f"{number:,.{decimals}f}"
+    return _minus(written.rstrip("0").rstrip(".") if "." in written else written)
+
+
+def fixed(number: float, decimals: int) -> str:
+    """A number with this many decimals, thousands separated, a real minus sign and no negative zero."""
+    if not math.isfinite(number):
+        return UNKNOWN
+    written = f"{number:,.{decimals}f}"
+    return written.lstrip("-") if not re.search("[1-9]", written) else _minus(written)
+
+
+def scientific(number: float) -> str:
+    """Powers of ten written out: `3 × 10⁻⁷`."""
+    mantissa, exponent = f"{number:.2e}".split("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{_minus(mantissa.rstrip('0').rstrip('.'))}{NARROW}×{NARROW}10{raised}"
+
+
+def column(cells: Sequence[Cell]) -> list[str]:
+    """The cells of a table's column as text; its fractional numbers share one number of decimals so that they line up."""
+    fractions = [c for c in cells if isinstance(c, float) and math.isfinite(c)]
+    decimals = _shared_decimals(fractions)
+    return [cell(c, decimals) for c in cells]
+
+
+def cell(content: Cell, decimals: int) -> str:
+    """One cell of a table as text."""
+    if content is None:
+        return ""
+    if isinstance(content, Figure):
+        return sentence(content)
+    if isinstance(content, bool):
+        return "yes" if content else "no"
+    if isinstance(content, int):
+        return _minus(text.count(content))
+    if isinstance(content, float):
+        if content and math.isfinite(content) and not 1e-6 <= abs(content) < 1e15:
+            return scientific(content)
+        return fixed(content, decimals)
+    return visible(content)
+
+
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
+def visible(written: str) -> str:
+    """Foreign text with its invisible parts shown: control characters as their pictures, direction controls by number.
+
+    A right-to-left override could make a wrong answer look right; a lone surrogate cannot be written to a file at all.
+    Line ends become plain newlines; newline and tab stay.
+    """
+    return _HIDDEN.sub(_picture, written.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _picture(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\u2421"
+    return "\ufffd" if 0xD800 <= code <= 0xDFFF else f"⟨U+{code:04X}⟩"
+
+
+def _decimals(figure: Figure) -> int:
+    """Decimals of a percentage: one, more only where the interval is narrower than half a point."""
+    ends = interval_of(figure)
+    if ends is None:
+        return 1
+    half = (ends[1] - ends[0]) * 50
+    return 1 if half >= 0.25 or half <= 0 else min(4, 1 - math.floor(math.log10(half)))
+
+
+def _plain(number: float, figure: Figure) -> str:
+    """A number without unit, in the precision of the figure it belongs to."""
+    ends = interval_of(figure)
+    if abs(number) >= 1e6:
+        return _minus(text.quantity(number).replace(" ", NARROW))
+    if number and abs(number) < 1e-4:
+        return scientific(number)
+    if ends is not None and ends[1] > ends[0]:
+        half = (ends[1] - ends[0]) / 2
+        return fixed(number, max(0, min(6, 1 - math.floor(math.log10(half)))))
+    if number == int(number):
+        return _minus(text.count(number))
+    return fixed(number, max(0, 2 - math.floor(math.log10(abs(number)))))
+
+
+def _shared_decimals(numbers: Sequence[float]) -> int:
+    """Enough decimals for four significant digits of most, bounded by five digits of the largest, two always allowed."""
+    usual = [n for n in numbers if n == 0 or 1e-6 <= abs(n) < 1e15]
+    if not any(usual):
+        return 0
+    needed = max(_decimals_of(n) for n in usual)
+    return min(needed, max(2, 4 - math.floor(math.log10(max(abs(n) for n in usual)))))
+
+
+def _decimals_of(number: float) -> int:
+    written = f"{float(f'{number:.4g}'):.10f}".rstrip("0")
+    return len(written) - written.index(".") - 1
+
+
+def _minus(written: str) -> str:
+    return MINUS + written[1:] if written.startswith("-") else written
