@@ -1,0 +1,1 @@
+"""A run described in TOML: checked, planned, executed, resumed."""

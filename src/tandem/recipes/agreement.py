@@ -1,0 +1,313 @@
+"""What must agree between the values of a recipe: names, sums, lengths, budgets, files.
+
+Each check is a generator of problems over a recipe whose form is right, and reads like the rule it holds. What this
+does not do: judge whether a recipe is wise. Rejected: checks inside the pydantic models; they end at the first problem
+of a section and cannot see its neighbours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from tandem.errors import UserError
+from tandem.recipes.check import Problem, suggest
+from tandem.recipes.sections import NESTED, Recipe, Source, Stage
+from tandem.text import count
+
+SHARE_TOLERANCE = 0.001
+TABLE_TOLERANCE = 0.001
+PYTHON_TEXTS = ("python:code", "python:docstrings")
+WORLD_TEXTS = ("world:passages",)
+
+
+def problems(recipe: Recipe) -> list[Problem]:
+    """All disagreements within a recipe whose form is right."""
+    names = [*_mixture_names(recipe), *_cycles(recipe)]
+    found = [*names, *_mixture_rows(recipe), *_sources(recipe), *_stages(recipe), *_schedules(recipe)]
+    if not names:
+        found += _tables(recipe)
+    return [*found, *_tokenizer(recipe), *_model(recipe), *_tuning(recipe), *_evaluation(recipe), *_provenance(recipe)]
+
+
+def missing_files(recipe: Recipe) -> list[Problem]:
+    """Files and folders the recipe reads that do not exist."""
+    found = []
+    for name, source in recipe.sources.items():
+        if not source.path.startswith(("python:", "world:")) and not _exists(source.path):
+            found.append(
+                Problem(
+                    ("sources", name, "path"),
+                    f"is '{source.path}', and there is no such file or folder",
+                    f"put the text there, or give its place: --set sources.{name}.path=DIR",
+                )
+            )
+    for key in ("load", "xgen"):
+        given = getattr(recipe.tokenizer, key)
+        if given is not None and not Path(given).exists():
+            found.append(Problem(("tokenizer", key), f"is '{given}', and there is no such file or folder"))
+    if recipe.tuning is not None and recipe.tuning.data != "world" and not Path(recipe.tuning.data).exists():
+        found.append(
+            Problem(
+                ("tuning", "data"),
+                f"is '{recipe.tuning.data}', and there is no such file",
+                "give a chat JSONL, Alpaca or ShareGPT file, or `world`",
+            )
+        )
+    return found
+
+
+def unused(recipe: Recipe) -> list[str]:
+    """Sources and mixtures that no stage uses, as sentences; allowed, but worth a word."""
+    mixtures = {stage.mixture for stage in recipe.stage}
+    while True:
+        nested = {
+            row.removeprefix(NESTED) for name in mixtures for row in recipe.mixture[name] if row.startswith(NESTED)
+        }
+        if nested <= mixtures:
+            break
+        mixtures |= nested
+    sources = {source for stage in recipe.stage for source in recipe.shares(stage.mixture)}
+    return [f"mixture '{name}' is used by no stage" for name in recipe.mixture if name not in mixtures] + [
+        f"source '{name}' is in no stage's mixture" for name in recipe.sources if name not in sources
+    ]
+
+
+def _exists(path: str) -> bool:
+    if any(mark in path for mark in "*?["):
+        anchor = Path(path).anchor
+        return any(True for _ in Path(anchor or ".").glob(path.removeprefix(anchor)))
+    return Path(path).exists()
+
+
+def _mixture_names(recipe: Recipe) -> Iterator[Problem]:
+    for i, stage in enumerate(recipe.stage):
+        if stage.mixture not in recipe.mixture:
+            known = list(recipe.mixture)
+            yield Problem(
+                ("stage", i, "mixture"),
+                f"is '{stage.mixture}', and there is no such mixture",
+                suggest(stage.mixture, known) or f"there are: {', '.join(known)}",
+                also=(("mixture", stage.mixture),),
+            )
+    for mixture, rows in recipe.mixture.items():
+        for row in rows:
+            nested = row.startswith(NESTED)
+            name = row.removeprefix(NESTED)
+            known = list(recipe.mixture if nested else recipe.sources)
+            if name not in known:
+                kind = "mixture" if nested else "source"
+                yield Problem(
+                    ("mixture", mixture, row),
+                    f"names the {kind} '{name}', and there is no such {kind}",
+                    suggest(name, known)
+                    or (f'for the data of that mixture write "{NESTED}{row}"' if row in recipe.mixture else "")
+                    or f"there are: {', '.join(known)}",
+                    also=(("sources", name),),
+                )
+
+
+def _cycles(recipe: Recipe) -> Iterator[Problem]:
+    inner = {
+        name: [row.removeprefix(NESTED) for row in rows if row.startswith(NESTED)]
+        for name, rows in recipe.mixture.items()
+    }
+    for name in inner:
+        reached: set[str] = set()
+        frontier = list(inner[name])
+        while frontier:
+            at = frontier.pop()
+            if at not in reached:
+                reached.add(at)
+                frontier += inner.get(at, [])
+        if name in reached:
+            yield Problem(("mixture", name), "contains itself", "a mixture may only hold the data of others")
+
+
+def _mixture_rows(recipe: Recipe) -> Iterator[Problem]:
+    for mixture, rows in recipe.mixture.items():
+        key = ("mixture", mixture)
+        if not rows:
+            yield Problem(key, "has no rows", "add a row per source, such as: text = { share = 1.0 }")
+            continue
+        neither = [row for row, part in rows.items() if part.share is None and part.tokens is None]
+        both = [row for row, part in rows.items() if part.share is not None and part.tokens is not None]
+        for row in neither:
+            yield Problem((*key, row), "has neither share nor tokens", "add one: { share = 0.5 } or { tokens = 55e9 }")
+        for row in both:
+            yield Problem((*key, row), "has both share and tokens", "keep one of them")
+        shares = [part.share for part in rows.values() if part.share is not None]
+        if neither or both:
+            continue
+        if 0 < len(shares) < len(rows):
+            yield Problem(key, "gives shares for some rows and tokens for others", "give one kind for all rows")
+        elif shares and abs(math.fsum(shares) - 1) > SHARE_TOLERANCE:
+            yield Problem(
+                key, f"has shares that sum to {math.fsum(shares):.6g}, not 1", "mend the shares, or give tokens instead"
+            )
+
+
+def _tables(recipe: Recipe) -> Iterator[Problem]:
+    """A table says what is seen in all: it must be what the stages that use it see."""
+    for name, rows in recipe.mixture.items():
+        table = sum(part.tokens or 0 for part in rows.values())
+        using = [(i, stage) for i, stage in enumerate(recipe.stage) if stage.mixture == name]
+        seen = sum(stage.tokens for _, stage in using)
+        if table and using and abs(seen - table) > TABLE_TOLERANCE * table:
+            stages = ", ".join(f"'{stage.name}'" for _, stage in using)
+            yield Problem(
+                ("mixture", name),
+                f"is a table of {count(table)} tokens, but its stages ({stages}) see {count(seen)}",
+                "make the sums agree within 0.1 %, or give shares instead of tokens",
+                also=tuple(("stage", i, "tokens") for i, _ in using),
+            )
+
+
+def _sources(recipe: Recipe) -> Iterator[Problem]:
+    for name, source in recipe.sources.items():
+        yield from _place(("sources", name, "path"), source, recipe.world is not None)
+
+
+def _place(key: tuple[str | int, ...], source: Source, world: bool) -> Iterator[Problem]:
+    for kind, known in (("python:", PYTHON_TEXTS), ("world:", WORLD_TEXTS)):
+        if source.path.startswith(kind) and source.path not in known:
+            yield Problem(
+                key,
+                f"is '{source.path}', which is not known",
+                suggest(source.path, known) or f"there are: {', '.join(known)}",
+            )
+    if source.path in WORLD_TEXTS and not world:
+        yield Problem(key, "comes from the world, but there is no [world]", "add a section [world]", also=(("world",),))
+    if not source.path:
+        yield Problem(key, "is empty", "give a file, a folder or a glob")
+
+
+def _stages(recipe: Recipe) -> Iterator[Problem]:
+    names = [stage.name for stage in recipe.stage]
+    context = recipe.model.context or 0
+    for i, stage in enumerate(recipe.stage):
+        if stage.name in names[:i]:
+            yield Problem(("stage", i, "name"), f"is '{stage.name}', as another stage's", "give each its own")
+        if stage.context > context:
+            yield Problem(
+                ("stage", i, "context"),
+                f"is {count(stage.context)} tokens, but the model's positions reach {count(context)}",
+                "raise model.context (with model.rope_scaling, if the rope was trained shorter) or shorten the stage",
+                also=(("model", "context"),),
+            )
+        yield from _batches(i, stage)
+
+
+def _batches(i: int, stage: Stage) -> Iterator[Problem]:
+    also = (("stage", i, "context"), ("stage", i, "tokens"))
+    if stage.batch % stage.context:
+        whole = max(1, round(stage.batch / stage.context)) * stage.context
+        yield Problem(
+            ("stage", i, "batch"),
+            f"is {count(stage.batch)} tokens, not a whole number of rows of {count(stage.context)}",
+            f"use a multiple of the context, such as {whole:_}",
+            also=also,
+        )
+    if stage.tokens < stage.batch:
+        yield Problem(
+            ("stage", i, "tokens"),
+            f"is {count(stage.tokens)}, less than one batch of {count(stage.batch)}",
+            f"see more tokens, or set the stage's batch to at most {count(stage.tokens)}",
+            also=(("stage", i, "batch"),),
+        )
+
+
+def _schedules(recipe: Recipe) -> Iterator[Problem]:
+    told = False
+    for i, stage in enumerate(recipe.stage):
+        schedule, _, steps = recipe.span(i)
+        if schedule.warmup < steps or (stage.schedule is None and told):
+            continue
+        told = told or stage.schedule is None
+        own = stage.schedule is not None and "warmup" in stage.schedule.model_fields_set
+        written = own or "warmup" in recipe.schedule.model_fields_set
+        yield Problem(
+            ("stage", i, "schedule", "warmup") if stage.schedule is not None else ("schedule", "warmup"),
+            f"is {count(schedule.warmup)} steps{'' if written else ' (the default)'}, and the schedule has {count(steps)}",
+            f"warm up for less, say {max(1, steps // 50)}",
+            also=(("stage", i),),
+        )
+
+
+def _tokenizer(recipe: Recipe) -> Iterator[Problem]:
+    given = [key for key in ("vocabulary", "load", "xgen") if getattr(recipe.tokenizer, key) is not None]
+    if len(given) != 1:
+        has = "none of" if not given else f"{' and '.join(given)} of"
+        yield Problem(
+            ("tokenizer",), f"has {has} vocabulary, load, xgen", "give exactly one: train it, load it, or build XGen's"
+        )
+
+
+def _model(recipe: Recipe) -> Iterator[Problem]:
+    model = recipe.model
+    if "head_width" not in model.model_fields_set and model.width % model.heads:
+        yield Problem(
+            ("model", "width"),
+            f"is {model.width}, which {model.heads} heads cannot share evenly",
+            f"use a multiple of {model.heads}, or give head_width",
+            also=(("model", "heads"),),
+        )
+        return
+    try:
+        recipe.shape(model.vocabulary or 1)
+    except UserError as e:
+        yield Problem(("model", *(e.where or "").split(".")), e.problem, e.remedy or "")
+    trained = recipe.tokenizer.vocabulary
+    if trained is not None and model.vocabulary is not None and model.vocabulary < trained:
+        yield Problem(
+            ("model", "vocabulary"),
+            f"is {count(model.vocabulary)} rows, fewer than the tokenizer's {count(trained)} ids",
+            "leave it out",
+            also=(("tokenizer", "vocabulary"),),
+        )
+
+
+def _tuning(recipe: Recipe) -> Iterator[Problem]:
+    tuning, reach = recipe.tuning, recipe.model.context or 0
+    if tuning is None:
+        return
+    assert tuning.context and tuning.batch, "filled in on loading"
+    if tuning.data == "world" and recipe.world is None:
+        yield Problem(("tuning", "data"), "is the world, but there is no [world]", "add it", also=(("world",),))
+    if tuning.context > reach:
+        yield Problem(
+            ("tuning", "context"),
+            f"is {count(tuning.context)} tokens, but the model's positions reach {count(reach)}",
+            "shorten it, or raise model.context",
+            also=(("model", "context"),),
+        )
+    if tuning.batch % tuning.context:
+        yield Problem(
+            ("tuning", "batch"),
+            f"is {count(tuning.batch)} tokens, not a whole number of rows of {count(tuning.context)}",
+            "use a multiple of tuning.context",
+            also=(("tuning", "context"),),
+        )
+
+
+def _evaluation(recipe: Recipe) -> Iterator[Problem]:
+    for key in ("choices", "questions"):
+        if recipe.world is None and getattr(recipe.evaluation, key):
+            yield Problem(
+                ("evaluation", key), "are the world's, but there is no [world]", "add it, or set 0", also=(("world",),)
+            )
+
+
+def _provenance(recipe: Recipe) -> Iterator[Problem]:
+    from tandem.recipes import provenance
+
+    known = [setting.key for setting in provenance.settings(recipe)]
+    for i, entry in enumerate(recipe.provenance):
+        for pattern in entry.keys:
+            if not any(provenance.matches(pattern, key) for key in known):
+                yield Problem(
+                    ("provenance", i, "keys"),
+                    f"has '{pattern}', which no setting of this recipe matches",
+                    suggest(pattern, known) or "write key paths as the plan prints them",
+                )
