@@ -192,7 +192,7 @@ def _stages(recipe: Recipe) -> Iterator[Problem]:
         if stage.context > context:
             yield Problem(
                 ("stage", i, "context"),
-                f"is {count(stage.context)} tokens, but the model's positions reach {count(context)}",
+                f"is {count(stage.context)} tokens, but the model's positions reach {count(context)} (model.context)",
                 "raise model.context (with model.rope_scaling, if the rope was trained shorter) or shorten the stage",
                 also=(("model", "context"),),
             )
@@ -226,12 +226,12 @@ def _schedules(recipe: Recipe) -> Iterator[Problem]:
             continue
         told = told or stage.schedule is None
         own = stage.schedule is not None and "warmup" in stage.schedule.model_fields_set
-        written = own or "warmup" in recipe.schedule.model_fields_set
+        default = "" if own or "warmup" in recipe.schedule.model_fields_set else " (the default)"
         yield Problem(
             ("stage", i, "schedule", "warmup") if stage.schedule is not None else ("schedule", "warmup"),
-            f"is {count(schedule.warmup)} steps{'' if written else ' (the default)'}, and the schedule has {count(steps)}",
+            f"is {count(schedule.warmup)} steps{default}, and the schedule has {count(steps)}",
             f"warm up for less, say {max(1, steps // 50)}",
-            also=(("stage", i),),
+            also=tuple(("stage", n, key) for n in range(len(recipe.stage)) for key in ("tokens", "batch")),
         )
 
 

@@ -39,19 +39,17 @@ class Problem:
 
 
 class RecipeError(UserError):
-    """A recipe with at least one problem; `problems` lists all that were found."""
+    """A recipe with at least one problem; `problems` lists all that were found, in the order of the file."""
 
-    def __init__(self, where: str, problems: Sequence[Problem], places: Sequence[str]) -> None:
+    def __init__(self, where: str, problems: Sequence[Problem], places: Sequence[str], names: Sequence[str]) -> None:
         self.problems = tuple(problems)
         if len(problems) == 1:
             only = problems[0]
-            super().__init__(
-                f"{toml.key_text(only.key)} {only.what}", where=f"{where}{places[0]}", remedy=only.remedy or None
-            )
+            super().__init__(f"{names[0]} {only.what}", where=places[0], remedy=only.remedy or None)
             return
         lines = [f"{len(problems)} problems"]
-        for problem, place in zip(problems, places, strict=True):
-            lines.append(f"  {where}{place}: {toml.key_text(problem.key)} {problem.what}")
+        for problem, place, name in zip(problems, places, names, strict=True):
+            lines.append(f"  {place}: {name} {problem.what}")
             if problem.remedy:
                 lines.append(f"    → {problem.remedy}")
         super().__init__("\n".join(lines), where=where)
@@ -83,9 +81,12 @@ def validate(
         except ValidationError as e:
             new = [(error, _translate(error, repaired)) for error in e.errors(include_url=False)]
             new = [(error, problem) for error, problem in new if not _hangs_on(problem, touched)]
+            meant = {(*problem.key[:-1], _meant(problem.key)) for error, problem in new if _is_unknown(error)}
+            new = [(error, problem) for error, problem in new if error["type"] != "missing" or problem.key not in meant]
             problems += [problem for _, problem in new]
             repairs = [_repair(repaired, error, problem.key) for error, problem in new]
             touched.update(problem.key for _, problem in new)
+            touched.update(meant)
             if not any(repairs):
                 break
     if recipe is not None:
@@ -93,7 +94,8 @@ def validate(
         problems += [problem for problem in found if not _hangs_on(problem, touched)]
     if problems:
         problems.sort(key=lambda problem: toml.line_of(lines, problem.key) or 0)
-        raise RecipeError(where, problems, [_place(problem.key, lines, overridden) for problem in problems])
+        places = [_place(problem.key, where, lines, overridden) for problem in problems]
+        raise RecipeError(where, problems, places, [_named(problem.key, data) for problem in problems])
     assert recipe is not None, "a form without problems is a recipe"
     return recipe
 
@@ -107,11 +109,21 @@ def _hangs_on(problem: Problem, touched: Set[Key]) -> bool:
     )
 
 
-def _place(key: Key, lines: Mapping[Key, int], overridden: Set[Key]) -> str:
+def _place(key: Key, where: str, lines: Mapping[Key, int], overridden: Set[Key]) -> str:
     if any(key[: len(other)] == other or other[: len(key)] == key for other in overridden):
-        return " (--set)"
+        return "--set"
     line = toml.line_of(lines, key)
-    return f":{line}" if line else ""
+    return f"{where}:{line}" if line else where
+
+
+def _named(key: Key, data: Any) -> str:
+    """A key as --set takes it: items of a list go by their `name`."""
+    path: Key = ()
+    for part in key:
+        data = data.get(part) if isinstance(data, Mapping) else data[part] if isinstance(part, int) else None
+        name = data.get("name") if isinstance(part, int) and isinstance(data, Mapping) else None
+        path = (*path, name if isinstance(name, str) else part)
+    return toml.key_text(path)
 
 
 # ── The form, in words ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -141,7 +153,7 @@ def _translate(error: ErrorDetails, data: Mapping[str, Any]) -> Problem:
     kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     key: Key = tuple(part for part in error["loc"] if part != "[key]")
     name = str(key[-1]) if key else ""
-    if kind == "extra_forbidden":
+    if _is_unknown(error):
         return Problem(key, "is not a key that recipes have", _remedy_for_unknown(key))
     if kind == "missing":
         return Problem(key, "is missing", f"add it: {description(key)}")
@@ -171,21 +183,39 @@ def _translate(error: ErrorDetails, data: Mapping[str, Any]) -> Problem:
 
 
 def _repair(data: dict[str, Any], error: ErrorDetails, key: Key) -> bool:
-    """Mend the copy so that the rest can be looked at: right a misspelling, otherwise leave the key out."""
-    if error["type"] == "missing" or not key:
-        return False
+    """Mend the copy so that the rest can be looked at: right a misspelling, fill or leave out what cannot be used."""
     at: Any = data
     for part in key[:-1]:
         at = at[part]
-    last = key[-1]
-    if not isinstance(at, dict):
+    if not isinstance(at, dict) or not key:
         return False
+    last = str(key[-1])
     value = at.pop(last, None)
-    if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(last), [k for k in known_keys(key[:-1]) if k not in at], n=1)
-        if close:
-            at[close[0]] = value
+    if _is_unknown(error):
+        meant = _meant(key)
+        if meant and meant not in at:
+            at[meant] = value
+        return True
+    model = _model(_annotation(key[:-1]))
+    if model is not None and model.model_fields[last].is_required():
+        kind = _annotation(key)
+        if kind not in _FILLING and _model(kind) is None:
+            return False
+        at[last] = {} if _model(kind) else _FILLING[kind]
     return True
+
+
+_FILLING: dict[Any, Any] = {int: 1, float: 1.0, str: "filling"}
+
+
+def _is_unknown(error: ErrorDetails) -> bool:
+    return error["type"] == "extra_forbidden"
+
+
+def _meant(key: Key) -> str:
+    """The known key that a misspelt one is closest to; empty when none is close."""
+    close = difflib.get_close_matches(str(key[-1]), known_keys(key[:-1]), n=1)
+    return close[0] if close else ""
 
 
 def _remedy_for_unknown(key: Key) -> str:

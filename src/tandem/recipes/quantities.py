@@ -7,6 +7,7 @@ and 4Mi is 4,194,304, everywhere.
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 from typing import Annotated, Any
@@ -37,24 +38,22 @@ def n_bytes(given: object) -> int:
 
 
 def _amount(given: object, units: dict[str, int], wanted: str) -> int:
+    help_text = f"give a number of {wanted} (units: {', '.join(unit for unit in units if unit)})"
     if isinstance(given, bool) or not isinstance(given, int | float | str):
-        raise ValueError(f"give a number of {wanted}")
+        raise ValueError(help_text)
     if isinstance(given, str):
         match = _AMOUNT.fullmatch(given)
-        if match is None:
-            raise ValueError(f"'{given}' is not a number of {wanted}")
-        digits, unit = match.groups()
-        if unit not in units:
-            raise ValueError(f"'{given}' has no known unit ({', '.join(u for u in units if u)}); give {wanted}")
-        exact = Decimal(re.sub("[_,]", "", digits)) * units[unit]
+        if match is None or match.group(2) not in units:
+            raise ValueError(help_text)
+        exact = Decimal(re.sub("[_,]", "", match.group(1))) * units[match.group(2)]
+    elif not math.isfinite(given):
+        raise ValueError(help_text)
     else:
-        if given != given or given in (float("inf"), float("-inf")):
-            raise ValueError(f"{given} is not a number of {wanted}")
         exact = Decimal(repr(given))
     if exact != exact.to_integral_value():
-        raise ValueError(f"{given} is not a whole number of {wanted}")
+        raise ValueError(f"not a whole number; {help_text}")
     if exact < 1:
-        raise ValueError(f"{given} is less than one; give a number of {wanted}")
+        raise ValueError(f"less than one; {help_text}")
     return int(exact)
 
 

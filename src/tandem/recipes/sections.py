@@ -2,8 +2,8 @@
 
 A recipe is one TOML file that describes a run from raw text to an evaluated model. These models hold types and single
 values; what must agree between values is in `check`, reading a file is in `schema`. After loading, keys that follow
-from others (a context, a width of the MLP) are filled in, so that the executor finds nothing left open. Rejected: settings
-as executed Python; a recipe must be readable by a planner, a differ and a person without running it.
+from others (a context, a width of the MLP) are filled in, so that the executor finds nothing left open. Rejected:
+settings as executed Python; a recipe must be readable by a planner, a differ and a person without running it.
 """
 
 from __future__ import annotations
