@@ -1,8 +1,10 @@
 """What is wrong with a tokenizer, by name."""
 
 from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Literal
+
 from tandem.tokenizer.tokenizer import Tokenizer
 
 

@@ -1,7 +1,7 @@
 """A tokenizer as a Hugging Face folder: read what `transformers`, the hub or we wrote; write what they all read.
 
 Reads tokenizer.json, and beside it tokenizer_config.json, special_tokens_map.json, chat_template.jinja and config.json
-as far as they are there. Does not convert SentencePiece models or `vocab.json` pairs: `transformers` does, and says how.
+as far as they are there. Does not convert SentencePiece models or `vocab.json` pairs: `transformers` does.
 """
 
 from __future__ import annotations

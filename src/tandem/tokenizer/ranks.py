@@ -122,7 +122,7 @@ def _from_merges(path: Path, vocabulary: Path | None) -> dict[bytes, int]:
         if given != ranks:
             odd = next((t for t in ranks if given.get(t) != ranks[t]), None) or next(t for t in given if t not in ranks)
             raise UserError(
-                f"ids disagree with the merges of {path.name}: token {odd!r} is {given.get(odd)} here, {ranks.get(odd)} there",
+                f"disagrees with {path.name}: token {odd!r} has id {given.get(odd)} here, {ranks.get(odd)} there",
                 where=str(vocabulary),
                 remedy="both files must come from the same tokenizer",
             )
@@ -134,7 +134,8 @@ def _from_tokenizer_json(path: Path) -> dict[bytes, int]:
     model = content.get("model")
     if not isinstance(model, dict) or model.get("type", "BPE") != "BPE" or not isinstance(model.get("vocab"), dict):
         raise UserError("not a BPE tokenizer", where=str(path), remedy=_REMEDY)
-    marks = {token.get("content") for token in content.get("added_tokens") or []}
+    added = content.get("added_tokens")
+    marks = {token.get("content") for token in added if isinstance(token, dict)} if isinstance(added, list) else set()
     return _spelt_ranks({token: rank for token, rank in model["vocab"].items() if token not in marks}, path)
 
 

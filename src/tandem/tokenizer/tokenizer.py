@@ -13,7 +13,6 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import tokenizers
 
@@ -267,8 +266,8 @@ class Tokenizer:
         return {data[0]: i for i, data in enumerate(self._bytes) if len(data) == 1 and i not in self._added}
 
     def _all_inside(self, ids: Sequence[int]) -> None:
-        if len(ids) and not (0 <= min(ids) and max(ids) < self.vocabulary):
-            stray = next(i for i in ids if not 0 <= i < self.vocabulary)
+        stray = next((i for i in (min(ids), max(ids)) if not 0 <= i < self.vocabulary), None) if len(ids) else None
+        if stray is not None:
             raise UserError(
                 f"id {stray} is outside its {self.vocabulary:,} rows", where=self.name, remedy="use its own ids"
             )

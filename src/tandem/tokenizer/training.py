@@ -1,4 +1,4 @@
-"""Byte-level BPE trained on one's own text, laid out like XGen's: bytes, merges, runs of white space, end of text, marks.
+"""Byte-level BPE trained on one's own text, laid out like XGen's: bytes, merges, white-space runs, marks.
 
 Counting and merging are the Rust library's. Runs of spaces and tabs that training did not find are added after it, so
 that each is one token to ordinary encoding. Does not read files: give it texts.
@@ -21,7 +21,7 @@ from tandem.tokenizer.tokenizer import Tokenizer, well_formed
 _LONGEST = 256
 """Characters of a stretch without (or of nothing but) white space that training sees in one piece.
 
-Each merge in a piece costs its length again: one word of 1 MB would take minutes. Training only; encoding needs no bound.
+Each merge in a piece costs its length again: one word of 1 MB would take minutes. Encoding needs no bound.
 """
 _TOO_LONG = re.compile(rf"(?<!\S)\S{{{_LONGEST + 1},}}|(?<!\s)\s{{{_LONGEST + 1},}}")
 _STRETCH = 1 << 16
@@ -92,7 +92,7 @@ def _learn(texts: Iterable[str], vocabulary: int) -> list[tuple[str, str]]:
 def _fit(
     merges: list[tuple[str, str]], runs: Sequence[str], vocabulary: int
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """As many merges as fit beside the runs they do not make themselves; then those runs, and every way to merge them."""
+    """As many merges as fit beside the runs they do not make; then those runs, and every way to merge them."""
     tokens = list(spelling())
     known = set(tokens)
     missing = [run for run in runs if run not in known]
