@@ -18,7 +18,7 @@ from tandem.recipes.sections import Recipe
 
 Status: TypeAlias = Literal["published", "derived", "chosen", "default"]
 
-_NOT_SETTINGS = ("name", "title", "provenance", "plan", "sources")
+_NOT_SETTINGS = ("name", "title", "notes", "provenance", "plan", "sources")
 
 
 @dataclass(frozen=True)

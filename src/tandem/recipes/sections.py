@@ -72,15 +72,15 @@ class Source(Section):
         "Relative to the folder the command runs in"
     )
     title: str = _default("", "name in tables and reports; empty takes the key")
-    form: Literal["text", "jsonl", "parquet", "code"] | None = _default(
-        None, "how to read it; left out, each file's name decides"
+    form: Literal["auto", "text", "lines", "code", "jsonl", "parquet"] = _default(
+        "auto", "what the files are; `auto` goes by each file's name"
     )
     field: str = _default("text", "the field of a JSONL line or Parquet row that holds the text")
     limit: Bytes | None = _default(None, "read no more than this much raw text")
     validation: Annotated[float, Field(ge=0, lt=1)] = _default(
         0.01, "share of the documents held out of training, for the loss per source and per position"
     )
-    deduplicate: bool = _default(True, "keep only the first of documents that are equal after cleaning")
+    keep_damaged: bool = _default(False, "keep what can be read of a truncated file; otherwise it is an error")
 
 
 class Tokenizer(Section):
@@ -149,6 +149,7 @@ class Part(Section):
     share: Share | None = _default(None, "share of the tokens seen; all rows of a mixture sum to 1 ± 0.001")
     tokens: Tokens | None = _default(None, "tokens seen; share = tokens / sum of the table")
     epochs: Above | None = _default(None, "how often each token is seen: unique tokens = tokens seen / epochs")
+    title: str = _default("", "name in tables; empty takes the source's title")
 
 
 class Schedule(Section):
@@ -290,6 +291,9 @@ class Provenance(Section):
         "published, derived from what is published, or chosen here"
     )
     source: str = _default("", "where it is published, or why it was chosen")
+    table: str = _default(
+        "", "a table of experiments/published.toml with which the plan compares a mixture or the stages"
+    )
 
 
 class Recipe(Section):
@@ -297,6 +301,7 @@ class Recipe(Section):
 
     name: Name = _needed("name of the run; its folder is called so")
     title: str = _default("", "heading of the report")
+    notes: list[str] = _default([], "sentences that the plan prints")
     seed: int = _default(0, "everything drawn at random is a function of this")
     world: World | None = _default(None, "a made-up world")
     sources: Annotated[dict[Name, Source], Field(min_length=1)] = _needed("raw text by name")
