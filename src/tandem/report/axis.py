@@ -91,7 +91,7 @@ def labels(ticks: list[float], *, log: bool = False) -> list[str]:
     size, unit = _unit(largest)
     steps = [b - a for a, b in zip(ticks, ticks[1:], strict=False)] or [largest or 1.0]
     decimals = max(0, -math.floor(math.log10(min(steps) / size) + 1e-9))
-    return [_signed(f"{t / size:.{decimals}f}") + (unit if t else "") for t in ticks]
+    return [_signed(f"{t / size:.{decimals}f}") + unit if t else "0" for t in ticks]
 
 
 def _compact(value: float, decimals: int) -> str:
@@ -110,4 +110,4 @@ def _unit(largest: float) -> tuple[float, str]:
 
 
 def _signed(text: str) -> str:
-    return (MINUS + text[1:] if text.startswith("-") else text).removesuffix("-0")
+    return MINUS + text[1:] if text.startswith("-") else text

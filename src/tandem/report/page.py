@@ -11,7 +11,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from markupsafe import Markup
 from tandem import runs, text
 from tandem.report import clock, folder, plot, strip, tables, wording
 from tandem.report.folder import Folder
-from tandem.runs import Curve, Example, Figure, Item, Section, Table
+from tandem.runs import Curve, Example, Figure, Section, Table
 
 MECHANISM = "measured on a made-up world; says how the method works, not how well a published system does"
 """The label of every result made on `tandem.world`."""
@@ -56,7 +56,7 @@ def render(run: Path) -> str:
         lead=results.lead,
         byline=list(_byline(found)),
         headline=[_headline(figure) for figure in results.headline],
-        sections=[_section(section, number) for number, section in enumerate(results.sections)],
+        sections=list(_sections(results.sections)),
         time=_time(found),
         next_steps=results.next_steps,
         facts=list(_facts(found.about)),
@@ -89,7 +89,8 @@ class HeadlineView:
     """One of the numbers on top."""
 
     name: str
-    value: str
+    number: str
+    unit: str
     interval: str
     drawing: Markup
     note: str
@@ -164,22 +165,25 @@ def _headline(figure: Figure) -> HeadlineView:
     if figure.unit == "%" and scale is not None and scale.low == 0:
         scale = strip.Scale(0.0, 1.0, "%")
     drawn = strip.headline_strip(figure, scale) if scale else Markup("")
-    items = [f"n = {figure.n:,}"] if figure.n is not None else []
-    note = " · ".join([*items, figure.note] if figure.note else items)
-    ends = wording.interval(figure)
-    return HeadlineView(figure.name, wording.value(figure), ends, drawn, note)
+    items = f"n\u00a0=\u00a0{figure.n:,}" if figure.n is not None else ""
+    note = " · ".join(part for part in (items, figure.note) if part)
+    number, unit = wording.number_and_unit(figure)
+    return HeadlineView(figure.name, number, unit, wording.interval(figure), drawn, note)
 
 
-def _section(section: Section, number: int) -> dict[str, Any]:
-    slug = re.sub(r"[^a-z0-9]+", "-", section.key.lower()).strip("-")
-    items = [(type(item).__name__, _item(item)) for item in section.items]
-    return {"id": f"s{number}-{slug}", "title": section.title, "lead": section.lead, "items": items}
-
-
-def _item(item: Item) -> tables.TableView | CurveView | ExampleView:
-    if isinstance(item, Table):
-        return tables.view(item)
-    return _curve(item) if isinstance(item, Curve) else _example(item)
+def _sections(sections: Sequence[Section]) -> Iterator[dict[str, Any]]:
+    """Chapters with an anchor each; the first table with intervals says how to read them."""
+    explained = False
+    for number, section in enumerate(sections):
+        items: list[tuple[str, tables.TableView | CurveView | ExampleView]] = []
+        for item in section.items:
+            if isinstance(item, Table):
+                items.append(("table", tables.view(item, explain=not explained)))
+                explained = explained or tables.needs_key(item)
+            else:
+                items.append(("curve", _curve(item)) if isinstance(item, Curve) else ("example", _example(item)))
+        slug = re.sub(r"[^a-z0-9]+", "-", section.key.lower()).strip("-")
+        yield {"id": f"s{number}-{slug}", "title": section.title, "lead": section.lead, "parts": items}
 
 
 def _curve(curve: Curve) -> CurveView:
@@ -197,9 +201,17 @@ def _example(example: Example) -> ExampleView:
     verdicts = list(example.correct) + [None] * len(example.outputs)
     words = {True: "right", False: "wrong", None: ""}
     outputs = [
-        OutputView(who, answer, _opening(answer), words[verdict]) for (who, answer), verdict in zip(example.outputs, verdicts)
+        OutputView(who, _trimmed(answer), _opening(_trimmed(answer)), words[verdict])
+        for (who, answer), verdict in zip(example.outputs, verdicts)
     ]
-    return ExampleView(example.title, example.prompt, _opening(example.prompt), example.expected, outputs)
+    prompt = _trimmed(example.prompt)
+    return ExampleView(example.title, prompt, _opening(prompt), _trimmed(example.expected), outputs)
+
+
+def _trimmed(written: str) -> str:
+    """Without empty lines around it; a single line also without spaces around it. Indentation inside stays."""
+    inside = written.strip("\r\n").rstrip()
+    return inside if "\n" in inside else inside.strip()
 
 
 def _opening(written: str) -> str:
@@ -221,7 +233,7 @@ def _time(found: Folder) -> dict[str, Any] | None:
         {
             "name": stage.name,
             "time": text.duration(stage.seconds),
-            "bar": strip.bar(stage.seconds, 0.0, longest, 220.0),
+            "bar": strip.bar(stage.seconds, 0.0, longest),
             "tokens": text.quantity(stage.tokens) if stage.tokens is not None else "",
             "speed": text.count(stage.speed) if stage.speed is not None else "",
             "loss": wording.fixed(stage.loss, 3) if stage.loss is not None else "",

@@ -38,7 +38,7 @@ class Frame:
 
 
 WIDE = Frame(820, 330, 6.4, 9, 6, "plot wide")
-NARROW = Frame(340, 250, 6.2, 5, 5, "plot narrow")
+NARROW = Frame(340, 260, 6.4, 5, 6, "plot narrow")
 
 
 def legend(curve: Curve) -> list[tuple[Markup, str]]:
@@ -171,7 +171,7 @@ def _grid(x: Axis, y: Axis, y_ticks: Sequence[float], y_words: Sequence[str], fr
         at = y.at(tick)
         parts.append(element("line", x1=x.start, x2=x.end, y1=at, y2=at, class_="grid"))
         parts.append(element("text", word, x=x.start - 8, y=at + 4, text_anchor="end", class_="tick"))
-    ticks = x.ticks(frame.x_ticks)
+    ticks = x.ticks(int(frame.width / 34) if x.log else frame.x_ticks)
     parts.append(element("line", x1=x.start, x2=x.end, y1=y.start, y2=y.start, class_="axis"))
     for tick, word in zip(ticks, axis.labels(ticks, log=x.log), strict=True):
         at = x.at(tick)

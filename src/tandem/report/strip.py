@@ -13,12 +13,8 @@ from markupsafe import Markup
 
 from tandem.report import axis, wording
 from tandem.report.axis import Axis
-from tandem.report.svg import drawing, element
+from tandem.report.svg import element, number
 from tandem.runs import Figure
-
-EDGE = 6.0
-"""Pixels kept free at both ends, so that a point at the end of the scale is whole."""
-
 
 @dataclass(frozen=True)
 class Scale:
@@ -31,9 +27,9 @@ class Scale:
     unit: str
     """As in Figure."""
 
-    def axis(self, width: float) -> Axis:
-        """The scale laid over this many pixels."""
-        return Axis(self.low, self.high, EDGE, width - EDGE)
+    def share(self, value: float) -> float:
+        """Where a value lies between the ends, 0 to 1."""
+        return Axis(self.low, self.high, 0.0, 1.0).at(value)
 
     @property
     def ends(self) -> tuple[str, str]:
@@ -59,58 +55,75 @@ def scale_of(figures: Sequence[Figure]) -> Scale | None:
     return Scale(whole.low, whole.high, figures[0].unit)
 
 
-def strip(figure: Figure, scale: Scale, width: float, height: float = 18.0) -> Markup:
-    """One figure on its scale. Empty where the figure has no value."""
-    if not wording.known(figure.value):
-        return Markup("")
-    return drawing(width, height, *_parts(figure, scale, width, height / 2), class_="strip")
+def strip(figure: Figure, scale: Scale) -> Markup:
+    """One figure on its scale, as wide as the style sheet says. Empty where the figure has no value."""
+    return _fluid(18, *_parts(figure, scale, 9)) if wording.known(figure.value) else Markup("")
 
 
-def headline_strip(figure: Figure, scale: Scale, width: float = 232.0) -> Markup:
-    """The same, larger, with the scale's ends and the chance level written below."""
+def headline_strip(figure: Figure, scale: Scale) -> Markup:
+    """The same with the scale's ends and the chance level written below."""
     if not wording.known(figure.value):
         return Markup("")
-    x, parts = scale.axis(width), _parts(figure, scale, width, 10.0)
-    left, right = scale.ends
-    words = [
-        element("text", left, x=x.start, y=33, class_="scale"),
-        element("text", right, x=x.end, y=33, text_anchor="end", class_="scale"),
-    ]
+    words = []
+    left = right = True
     if figure.chance is not None and wording.known(figure.chance):
-        at, label = x.at(figure.chance), wording.chance(figure)
-        # The words keep clear of the ends' labels and stay inside the drawing.
-        half = 3.1 * len(label)
-        at = min(max(at, x.start + half + 7 * len(left)), x.end - half - 7 * len(right))
-        words.append(element("text", label, x=at, y=33, text_anchor="middle", class_="scale chance-word"))
-    return drawing(width, 38, *parts, *words, class_="strip large")
+        at = scale.share(figure.chance)
+        anchor = "start" if at < 0.3 else "end" if at > 0.7 else "middle"
+        left, right = at > 0.1, at < 0.72
+        words.append(
+            element("text", wording.chance(figure), x=_percent(at), y=32, text_anchor=anchor, class_="chance-word")
+        )
+    words += _ends(scale, 32, left, right)
+    return _fluid(36, *_parts(figure, scale, 9), *words)
 
 
-def _parts(figure: Figure, scale: Scale, width: float, middle: float) -> list[Markup]:
-    x = scale.axis(width)
-    parts = [element("line", x1=x.start, x2=x.end, y1=middle, y2=middle, class_="base")]
-    parts += [element("line", x1=e, x2=e, y1=middle - 2.5, y2=middle + 2.5, class_="base") for e in (x.start, x.end)]
+def ends(scale: Scale) -> Markup:
+    """The ends of a scale in words, for the head of a column of strips."""
+    return _fluid(12, *_ends(scale, 10, True, True))
+
+
+def bar(amount: float, lowest: float, highest: float, *, track: bool = False) -> Markup:
+    """A bar from zero to the number on a scale that holds zero, `lowest` and `highest`.
+
+    With `track` the whole scale shows behind it: the number is a part of it.
+    """
+    if not wording.known(amount) or max(abs(lowest), abs(highest)) > 1e150:
+        return Markup("")
+    low, high = min(lowest, 0.0), max(highest, 0.0)
+    x = Axis(low, high if high > low else low + 1.0, 0.0, 1.0)
+    start, stop = sorted((x.at(0.0), x.at(amount)))
+    behind = [element("rect", x=0, y=0, width="100%", height=9, rx=1.5, class_="track")] if track else []
+    width = _percent(max(stop - start, 0.004 if amount else 0.0))
+    return _fluid(9, *behind, element("rect", x=_percent(start), y=0, width=width, height=9, rx=1.5, class_="bar"))
+
+
+def _ends(scale: Scale, y: float, left: bool, right: bool) -> list[Markup]:
+    low, high = scale.ends
+    words = [element("text", low, x="0%", y=y, class_="end")] if left else []
+    return words + ([element("text", high, x="100%", y=y, text_anchor="end", class_="end")] if right else [])
+
+
+def _parts(figure: Figure, scale: Scale, middle: float) -> list[Markup]:
+    parts = [element("line", x1="0%", x2="100%", y1=middle, y2=middle, class_="base")]
+    parts += [element("line", x1=e, x2=e, y1=middle - 2.5, y2=middle + 2.5, class_="base") for e in ("0%", "100%")]
     ends = wording.interval_of(figure)
     lucky = False
     if figure.chance is not None and wording.known(figure.chance):
-        c = x.at(figure.chance)
-        parts.append(element("line", x1=c, x2=c, y1=middle - 8, y2=middle + 8, class_="chance"))
+        at = _percent(scale.share(figure.chance))
+        parts.append(element("line", x1=at, x2=at, y1=middle - 8, y2=middle + 8, class_="chance"))
         lucky = ends is not None and ends[0] <= figure.chance <= ends[1]
     if ends is not None:
-        low, high = x.at(ends[0]), x.at(ends[1])
-        parts.append(element("line", x1=low, x2=max(high, low + 0.5), y1=middle, y2=middle, class_="whisker"))
-    point = "point hollow" if lucky else "point"
-    parts.append(element("circle", cx=x.at(figure.value), cy=middle, r=4, class_=point))
+        low, high = (_percent(scale.share(end)) for end in ends)
+        parts.append(element("line", x1=low, x2=high, y1=middle, y2=middle, class_="whisker"))
+    at = _percent(scale.share(figure.value))
+    parts.append(element("circle", cx=at, cy=middle, r=3.8, class_="point hollow" if lucky else "point"))
     return parts
 
 
-def bar(number: float, lowest: float, highest: float, width: float, height: float = 12.0) -> Markup:
-    """A bar from zero to the number on a scale that holds zero, `lowest` and `highest`."""
-    if not wording.known(number) or max(abs(lowest), abs(highest)) > 1e150:
-        return Markup("")
-    low, high = min(lowest, 0.0), max(highest, 0.0)
-    x = Axis(low, high if high > low else low + 1.0, 0.0, width)
-    zero, end = x.at(0.0), x.at(number)
-    shown = element(
-        "rect", x=min(zero, end), y=0, width=max(abs(end - zero), 1.0 if number else 0.0), height=height, rx=1, class_="bar"
-    )
-    return drawing(width, height, shown, class_="bars")
+def _percent(share: float) -> str:
+    return number(share * 100) + "%"
+
+
+def _fluid(height: float, *children: Markup) -> Markup:
+    """A drawing whose width the style sheet sets: places are percentages, so that points stay round at any width."""
+    return element("svg", *children, class_="strip", width="100%", height=height, aria_hidden="true")

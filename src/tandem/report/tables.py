@@ -14,12 +14,6 @@ from tandem.report import strip, wording
 from tandem.report.strip import Scale
 from tandem.runs import Cell, Figure, Table
 
-STRIP_WIDTHS = {1: 240.0, 2: 170.0, 3: 130.0}
-"""Pixels of a strip when a table has this many columns of figures; `NARROW_STRIP` when it has more."""
-NARROW_STRIP = 96.0
-BAR_WIDTH = 200.0
-
-
 @dataclass(frozen=True)
 class CellView:
     """One cell, ready to be written."""
@@ -28,7 +22,7 @@ class CellView:
     """`words`, `number`, `figure` or `bar`; the class of the cell."""
     text: str = ""
     """What stands in it."""
-    detail: str = ""
+    detail: tuple[str, ...] = ()
     """Interval and chance level of a figure."""
     drawing: Markup = Markup("")
     """Strip or bar."""
@@ -46,32 +40,40 @@ class TableView:
     rows: tuple[tuple[CellView, ...], ...]
     notes: tuple[str, ...]
     """Lines below."""
+    layout: str
+    """`plain`, `single` with one column of figures, `several` with more, `many` where they must be narrow."""
 
 
-def view(table: Table) -> TableView:
-    """The table with strips, bars and aligned numbers."""
+def view(table: Table, *, explain: bool = True) -> TableView:
+    """The table with strips, bars and aligned numbers; with `explain` a line below says how to read the strips."""
     columns = [[row[i] for row in table.rows] for i in range(len(table.columns))]
     figures = [c for column in columns for c in column if isinstance(c, Figure)]
     scales = {unit: strip.scale_of([f for f in figures if f.unit == unit]) for unit in {f.unit for f in figures}}
-    with_figures = sum(any(isinstance(c, Figure) for c in column) for column in columns)
-    width = STRIP_WIDTHS.get(with_figures, NARROW_STRIP)
     heads: list[CellView] = []
     cells: list[list[CellView]] = [[] for _ in table.rows]
     for name, column in zip(table.columns, columns, strict=True):
-        heads.append(_head(wording.visible(name), column))
-        for row, made in zip(cells, _column(column, scales, width), strict=True):
+        heads.append(_head(wording.visible(name), column, scales))
+        for row, made in zip(cells, _column(column, scales), strict=True):
             row.append(made)
         if name == table.bars:
             heads.append(CellView("bar"))
-            for row, made in zip(cells, _bars(column), strict=True):
+            for row, made in zip(cells, _bars(name, column), strict=True):
                 row.append(made)
-    notes = [wording.visible(table.note)] if table.note else []
-    return TableView(wording.visible(table.title), tuple(heads), tuple(map(tuple, cells)), tuple(notes + _key(figures)))
+    notes = ([wording.visible(table.note)] if table.note else []) + _key(figures, explain)
+    layout = ("plain", "single", "several", "several")[n] if (n := sum(h.kind == "figure" for h in heads)) < 4 else "many"
+    return TableView(wording.visible(table.title), tuple(heads), tuple(map(tuple, cells)), tuple(notes), layout)
 
 
-def _head(name: str, column: Sequence[Cell]) -> CellView:
-    if any(isinstance(c, Figure) for c in column):
-        return CellView("figure", name)
+def needs_key(table: Table) -> bool:
+    """Whether the table draws intervals, so that a reader must be told how to read them."""
+    return any(isinstance(c, Figure) and wording.interval_of(c) for row in table.rows for c in row)
+
+
+def _head(name: str, column: Sequence[Cell], scales: dict[str, Scale | None]) -> CellView:
+    figures = [c for c in column if isinstance(c, Figure)]
+    if figures:
+        scale = scales[figures[0].unit] if len({f.unit for f in figures}) == 1 else None
+        return CellView("figure", name, drawing=strip.ends(scale) if scale else Markup(""))
     return CellView("number" if _is_numeric(column) else "words", name)
 
 
@@ -80,14 +82,17 @@ def _is_numeric(column: Sequence[Cell]) -> bool:
     return bool(filled) and all(isinstance(c, int | float) and not isinstance(c, bool) for c in filled)
 
 
-def _column(column: Sequence[Cell], scales: dict[str, Scale | None], width: float) -> list[CellView]:
-    words = wording.column(column)
+def _column(column: Sequence[Cell], scales: dict[str, Scale | None]) -> list[CellView]:
+    figures = [c for c in column if isinstance(c, Figure)]
+    decimals = {u: max(wording.precision(f) for f in figures if f.unit == u) for u in {f.unit for f in figures}}
     made = []
-    for content, text in zip(column, words, strict=True):
+    for content, text in zip(column, wording.column(column), strict=True):
         if isinstance(content, Figure):
-            scale = scales[content.unit]
-            drawn = strip.strip(content, scale, width) if scale else Markup("")
-            made.append(CellView("figure", wording.value(content), _detail(content), drawn, hint(content)))
+            scale, places = scales[content.unit], decimals[content.unit]
+            drawn = strip.strip(content, scale) if scale else Markup("")
+            detail = (wording.interval(content, places), wording.chance(content))
+            number = wording.value(content, places)
+            made.append(CellView("figure", number, tuple(d for d in detail if d), drawn, hint(content)))
         elif isinstance(content, int | float) and not isinstance(content, bool):
             made.append(CellView("number", text))
         else:
@@ -95,36 +100,33 @@ def _column(column: Sequence[Cell], scales: dict[str, Scale | None], width: floa
     return made
 
 
-def _bars(column: Sequence[Cell]) -> list[CellView]:
-    numbers = [c.value if isinstance(c, Figure) else c for c in column]
-    values = [float(n) if isinstance(n, int | float) and not isinstance(n, bool) and wording.known(n) else None for n in numbers]
+def _bars(name: str, column: Sequence[Cell]) -> list[CellView]:
+    """Percentages are drawn as parts of a hundred, so that two tables can be compared; other numbers against the largest."""
+    contents = [c.value if isinstance(c, Figure) else c for c in column]
+    values = [float(c) if isinstance(c, int | float) and wording.known(c) else None for c in contents]
     present = [v for v in values if v is not None]
     low, high = min(present, default=0.0), max(present, default=0.0)
-    return [CellView("bar", drawing=strip.bar(v, low, high, BAR_WIDTH) if v is not None else Markup("")) for v in values]
-
-
-def _detail(figure: Figure) -> str:
-    return " · ".join(part for part in (wording.interval(figure), wording.chance(figure)) if part)
+    whole = 1.0 if any(isinstance(c, Figure) and c.unit == "%" for c in column) else 100.0 if "%" in name else None
+    track = whole is not None and low >= 0 and high <= whole
+    high = whole if whole is not None and track else high
+    return [CellView("bar", drawing=Markup("") if v is None else strip.bar(v, low, high, track=track)) for v in values]
 
 
 def hint(figure: Figure) -> str:
     """Number of items and how it was measured, in a line."""
-    parts = [wording.visible(figure.name)] if figure.name else []
-    if figure.n is not None:
-        parts.append(f"n = {figure.n:,}")
-    return " · ".join([*parts, wording.visible(figure.note)] if figure.note else parts)
+    items = f"n = {figure.n:,}" if figure.n is not None else ""
+    return " · ".join(wording.visible(part) for part in (figure.name, items, figure.note) if part)
 
 
-def _key(figures: Sequence[Figure]) -> list[str]:
+def _key(figures: Sequence[Figure], explain: bool) -> list[str]:
     """How to read the strips, and how many items they rest on."""
-    if not any(wording.interval_of(f) for f in figures):
-        return []
-    words = "Point and line: value and 95 % interval"
-    if any(wording.chance(f) for f in figures):
-        words += "; upright tick: chance level; hollow point: the interval holds the chance level"
+    words = []
+    if explain and any(wording.interval_of(f) for f in figures):
+        words.append("Point and line: value and 95 % interval.")
+        if any(wording.chance(f) for f in figures):
+            words.append("Upright tick: chance level. Hollow point: the interval holds the chance level.")
     counts = {f.n for f in figures if f.n is not None}
-    if len(counts) == 1:
-        words += f"; n = {counts.pop():,} each"
-    elif counts:
-        words += f"; n from {min(counts):,} to {max(counts):,}"
-    return [words + "."]
+    if counts:
+        few, most = (f"{n:,}" for n in (min(counts), max(counts)))
+        words.append(f"n\u00a0=\u00a0{few} each." if few == most else f"n\u00a0=\u00a0{few} to {most}.")
+    return [" ".join(words)] if words else []

@@ -31,36 +31,47 @@ def interval_of(figure: Figure) -> tuple[float, float] | None:
     return figure.low, figure.high
 
 
-def value(figure: Figure) -> str:
-    """The number with its unit: `81.2 %`, `3.42 nats`, `1.84 M parameters`."""
+def number_and_unit(figure: Figure, decimals: int | None = None) -> tuple[str, str]:
+    """The number and its unit apart: (`81.2`, `%`), (`1.84 M`, `parameters`). A column passes the decimals it shares."""
     if not known(figure.value):
-        return UNKNOWN
-    if figure.unit == "%":
-        return f"{fixed(figure.value * 100, _decimals(figure))}{NARROW}%"
-    number = _plain(figure.value, figure)
-    return f"{number}{NARROW}{figure.unit}" if figure.unit else number
+        return UNKNOWN, ""
+    return _written(figure.value, figure, decimals), visible(figure.unit)
 
 
-def interval(figure: Figure) -> str:
+def value(figure: Figure, decimals: int | None = None) -> str:
+    """The number with its unit: `81.2 %`, `3.42 nats`, `1.84 M parameters`."""
+    number, unit = number_and_unit(figure, decimals)
+    return f"{number}{NARROW}{unit}" if unit else number
+
+
+def interval(figure: Figure, decimals: int | None = None) -> str:
     """The 95 % interval without unit, `[78.4, 83.7]`; empty where there is none."""
     ends = interval_of(figure)
-    if ends is None:
-        return ""
+    return f"[{', '.join(_written(end, figure, decimals) for end in ends)}]" if ends else ""
+
+
+def precision(figure: Figure) -> int:
+    """Decimals worth printing: down to a fifth of the interval's half width, or three significant digits without one.
+
+    A percentage has at least one, so that columns of them line up.
+    """
     scale = 100 if figure.unit == "%" else 1
-    if figure.unit == "%":
-        low, high = (fixed(end * scale, _decimals(figure)) for end in ends)
-    else:
-        low, high = (_plain(end, figure) for end in ends)
-    return f"[{low}, {high}]"
+    least = 1 if figure.unit == "%" else 0
+    ends = interval_of(figure)
+    if ends is not None and ends[1] > ends[0]:
+        half = (ends[1] - ends[0]) / 2 * scale
+        return min(6, max(least, -math.floor(math.log10(half / 2))))
+    if least or not known(figure.value) or figure.value == int(figure.value):
+        return least
+    return min(6, max(0, 2 - math.floor(math.log10(abs(figure.value)))))
 
 
 def chance(figure: Figure) -> str:
     """What guessing gives, `chance 25 %`; empty where it has no meaning."""
     if figure.chance is None or not known(figure.chance):
         return ""
-    if figure.unit == "%":
-        return f"chance {short(figure.chance * 100)}{NARROW}%"
-    return f"chance {short(figure.chance)}{NARROW}{figure.unit}".rstrip()
+    scale = 100 if figure.unit == "%" else 1
+    return f"chance {short(figure.chance * scale)}{NARROW}{visible(figure.unit)}".rstrip()
 
 
 def sentence(figure: Figure) -> str:
@@ -140,28 +151,14 @@ def _picture(found: re.Match[str]) -> str:
     return "\ufffd" if 0xD800 <= code <= 0xDFFF else f"⟨U+{code:04X}⟩"
 
 
-def _decimals(figure: Figure) -> int:
-    """Decimals of a percentage: one, more only where the interval is narrower than half a point."""
-    ends = interval_of(figure)
-    if ends is None:
-        return 1
-    half = (ends[1] - ends[0]) * 50
-    return 1 if half >= 0.25 or half <= 0 else min(4, 1 - math.floor(math.log10(half)))
-
-
-def _plain(number: float, figure: Figure) -> str:
-    """A number without unit, in the precision of the figure it belongs to."""
-    ends = interval_of(figure)
+def _written(number: float, figure: Figure, decimals: int | None) -> str:
+    """One of a figure's numbers without unit, in the precision of the figure or of its column."""
+    decimals = precision(figure) if decimals is None else decimals
+    if figure.unit == "%":
+        return fixed(number * 100, decimals)
     if abs(number) >= 1e6:
         return _minus(text.quantity(number).replace(" ", NARROW))
-    if number and abs(number) < 1e-4:
-        return scientific(number)
-    if ends is not None and ends[1] > ends[0]:
-        half = (ends[1] - ends[0]) / 2
-        return fixed(number, max(0, min(6, 1 - math.floor(math.log10(half)))))
-    if number == int(number):
-        return _minus(text.count(number))
-    return fixed(number, max(0, 2 - math.floor(math.log10(abs(number)))))
+    return scientific(number) if number and abs(number) < 1e-4 else fixed(number, decimals)
 
 
 def _shared_decimals(numbers: Sequence[float]) -> int:
