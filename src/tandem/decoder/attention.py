@@ -39,6 +39,18 @@ def visible(tokens: int, documents_BT: Tensor | None, window: int | None, device
     return Visible(causal=False, mask=mask[:, None])
 
 
+def branching(branch_BT: Tensor, positions_BT: Tensor, window: int | None) -> Visible:
+    """Rows that fork: branch 0 is the common beginning, every other branch sees it and itself, never another one."""
+    columns_T = torch.arange(branch_BT.shape[1], device=branch_BT.device)
+    mask_BTS = (columns_T[:, None] >= columns_T) & (
+        (branch_BT[:, None, :] == 0) | (branch_BT[:, :, None] == branch_BT[:, None, :])
+    )
+    if window is not None:
+        mask_BTS &= positions_BT[:, :, None] - positions_BT[:, None, :] < window
+    # Padding, of branch 0 and behind everything, sees itself through the first condition.
+    return Visible(causal=False, mask=mask_BTS[:, None])
+
+
 def attend(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGK: Tensor, seen: Visible) -> Tensor:
     """softmax(q·k / √K) · v over the keys each query sees; every key/value head serves H / G query heads."""
     grouped = q_BTHK.shape[2] != k_BSGK.shape[2]

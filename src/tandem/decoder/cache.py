@@ -22,8 +22,8 @@ class Cache:
         sizes = (shape.layers, rows, room, shape.kv_heads, shape.head_width)
         self.keys_LBSGK = torch.empty(sizes, dtype=dtype, device=device)
         self.values_LBSGK = torch.empty(sizes, dtype=dtype, device=device)
+        self.starts = starts
         self.starts_B = torch.tensor(starts, device=device)
-        self.ragged = any(starts)
         self.window = shape.window
         self.length = 0
 
@@ -44,17 +44,22 @@ class Cache:
         """Count the columns every layer has stored."""
         self.length += tokens
 
-    def select(self, rows: Tensor) -> None:
+    def reach(self, tokens: int) -> int:
+        """Length of the longest row's text once the next `tokens` columns are there."""
+        return self.length + tokens - min(self.starts)
+
+    def select(self, rows: list[int]) -> None:
         """Keep only these rows: finished ones stop costing."""
-        self.keys_LBSGK = self.keys_LBSGK[:, rows]
-        self.values_LBSGK = self.values_LBSGK[:, rows]
-        self.starts_B = self.starts_B[rows]
+        at = torch.tensor(rows, device=self.starts_B.device)
+        self.keys_LBSGK, self.values_LBSGK = self.keys_LBSGK[:, at], self.values_LBSGK[:, at]
+        self.starts = [self.starts[row] for row in rows]
+        self.starts_B = self.starts_B[at]
 
     def visible(self, tokens: int) -> Visible:
         """What the next `tokens` columns see: themselves and what is stored, not the padding."""
         end = self.length + tokens
         narrow = self.window is not None and self.window < end
-        if not self.ragged and not narrow and (self.length == 0 or tokens == 1):
+        if not any(self.starts) and not narrow and (self.length == 0 or tokens == 1):
             return Visible(causal=tokens > 1)
         device = self.starts_B.device
         query_T1 = torch.arange(self.length, end, device=device)[:, None]

@@ -195,15 +195,23 @@ class Decoder(nn.Module):
         """
         tokens = tokens_BT.shape[1]
         assert cache is None or documents_BT is None, "a cache holds one document per row"
+        if cache is not None:
+            return self.states(tokens_BT, cache.visible(tokens), cache.positions(tokens), cache.reach(tokens), cache)
+        return self.states(tokens_BT, visible(tokens, documents_BT, self.shape.window, tokens_BT.device))
+
+    def states(
+        self,
+        tokens_BT: Tensor,
+        seen: Visible,
+        positions_BT: Tensor | None = None,
+        reach: int | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """`hidden` with attention and positions spelt out: positions 0 … T - 1 unless given, all below `reach`."""
         x_BTD = F.embedding(tokens_BT, self.embedding)
-        end = tokens if cache is None else cache.length + tokens
-        cos, sin = self._rope.table(end, x_BTD.device, x_BTD.dtype)
-        if cache is None:
-            seen = visible(tokens, documents_BT, self.shape.window, x_BTD.device)
-        else:
-            seen = cache.visible(tokens)
-            at_BT = cache.positions(tokens)
-            cos, sin = cos[at_BT], sin[at_BT]
+        cos, sin = self._rope.table(reach or tokens_BT.shape[1], x_BTD.device, x_BTD.dtype)
+        if positions_BT is not None:
+            cos, sin = cos[positions_BT], sin[positions_BT]
         cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
         for layer, block in enumerate(self.blocks):
             if self.recompute and torch.is_grad_enabled() and cache is None:
@@ -211,7 +219,7 @@ class Decoder(nn.Module):
             else:
                 x_BTD = block(x_BTD, cos, sin, seen, cache, layer)
         if cache is not None:
-            cache.advance(tokens)
+            cache.advance(tokens_BT.shape[1])
         y: Tensor = self.norm(x_BTD)
         return y
 
