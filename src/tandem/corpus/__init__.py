@@ -6,6 +6,7 @@ from tandem.corpus.batches import Batch, Mixed, Part, Realised, once
 from tandem.corpus.build import BuildReport, build, documents
 from tandem.corpus.document import Document
 from tandem.corpus.ledger import Ledger
+from tandem.corpus.mixture import Mixture, Row
 from tandem.corpus.read import SourceSpec, read
 from tandem.corpus.shards import Shards, TokenEncoder, write_shards
 
@@ -15,8 +16,10 @@ __all__ = [
     "Document",
     "Ledger",
     "Mixed",
+    "Mixture",
     "Part",
     "Realised",
+    "Row",
     "Shards",
     "SourceSpec",
     "TokenEncoder",

@@ -142,7 +142,8 @@ def once(shards: Shards, context: int, rows: int, *, tokens: int | None = None) 
             block[row, cut + 1 :] = shards.end
         batch = _batch(block, shards.end, np.zeros(len(some), dtype=np.int16))
         for row, start in enumerate(some):
-            batch.targets[row, max(0, limit - start) :] = IGNORED
+            batch.tokens[row, limit - start :] = shards.end
+            batch.targets[row, limit - start :] = IGNORED
         yield batch
 
 
@@ -157,8 +158,8 @@ def apportion(shares: Sequence[float], total: int) -> NDArray[np.int64]:
 
 def _batch(rows_BU: NDArray[np.int32], end: int, sources_B: NDArray[np.int16]) -> Batch:
     """Inputs, targets and document numbers of rows that are one token longer than the context (U = T + 1)."""
-    tokens_BT = np.ascontiguousarray(rows_BU[:, :-1])
-    targets_BT = np.ascontiguousarray(rows_BU[:, 1:])
+    tokens_BT = rows_BU[:, :-1].copy()  # not ascontiguousarray: of a single row it makes a view, which -100 would reach
+    targets_BT = rows_BU[:, 1:].copy()
     ends_BT = tokens_BT == end
     np.putmask(targets_BT, ends_BT, IGNORED)
     documents_BT = np.zeros_like(tokens_BT)

@@ -86,12 +86,17 @@ Progress = Callable[[int, int], None]
 
 
 def documents(
-    source: SourceSpec | Iterable[Document], ledger: Ledger, *, memory: int = 256 << 20, folder: Path | None = None
+    source: SourceSpec | Iterable[Document],
+    ledger: Ledger,
+    *,
+    deduplicate: bool = True,
+    memory: int = 256 << 20,
+    folder: Path | None = None,
 ) -> Iterator[Document]:
     """Cleaned documents without empty ones and duplicates, counted in `ledger`: what `build` encodes.
 
     For whoever needs texts, not tokens: training a tokenizer. `memory` bounds the set of hashes; `folder` is where it
-    may write when that is full.
+    may write when that is full. `deduplicate=False` keeps documents that are equal after cleaning.
     """
     for name in ("files", "documents") if isinstance(source, SourceSpec) else ():
         ledger.step(name)  # in the order of the work
@@ -109,7 +114,7 @@ def documents(
                 continue
             cleaning.left += 1
             deduplicating.came += 1
-            if not seen.add(text):
+            if deduplicate and not seen.add(text):
                 deduplicating.remove("seen before", document.name)
                 continue
             deduplicating.left += 1
@@ -123,12 +128,14 @@ def build(
     *,
     seed: int = 0,
     validation: float = 0.01,
+    deduplicate: bool = True,
     memory: int = 256 << 20,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Build a corpus in the new folder `out`, whole or not at all.
 
     `validation` is the share of documents held out (0 for none; otherwise at least one when there are two).
+    `deduplicate=False` keeps equal documents; all copies fall to the same part.
     `memory` bounds, in bytes, the set of hashes seen; each of two writers holds at most an eighth of it.
 
     Raises UserError when nothing is left to write or the input cannot be read, Failure when the disk is full.
@@ -141,7 +148,7 @@ def build(
         for name in ("train", "validation"):
             (part / name).mkdir()
             writers[name] = ShardWriter(part / name, tokenizer, seed, max(1 << 20, memory // 8))
-        texts = _Split(documents(source, ledger, memory=memory, folder=part), validation)
+        texts = _Split(documents(source, ledger, deduplicate=deduplicate, memory=memory, folder=part), validation)
         for batch in _batches(texts):
             _encode(batch, writers, tokenizer, ledger.step("encode"))
             if progress is not None:
@@ -174,6 +181,7 @@ class _Split:
 
     def __iter__(self) -> Iterator[tuple[str, Document]]:
         nearest: tuple[int, Document] | None = None
+        copies = 0  # of the nearest, where duplicates are kept: they stay together
         trained = held_out = False
         for document in self.texts:
             draw = xxhash.xxh3_64_intdigest(document.text.encode(), seed=self._SEED)
@@ -183,13 +191,16 @@ class _Split:
             elif self.limit and not held_out and (nearest is None or draw < nearest[0]):
                 if nearest is not None:
                     trained = True
-                    yield "train", nearest[1]
-                nearest = draw, document
+                    yield from [("train", nearest[1])] * copies
+                nearest, copies = (draw, document), 1
+            elif nearest is not None and draw == nearest[0]:
+                copies += 1
             else:
                 trained = True
                 yield "train", document
         if nearest is not None:
-            yield "validation" if trained and not held_out else "train", nearest[1]
+            part = "validation" if trained and not held_out else "train"
+            yield from [(part, nearest[1])] * copies
 
 
 def _batches(texts: Iterable[tuple[str, Document]]) -> Iterator[list[tuple[str, Document]]]:
