@@ -17,17 +17,14 @@ answer, was rejected: it teaches turns nobody said.
 
 from __future__ import annotations
 
-import codecs
-import gzip
-import json
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from tandem.errors import UserError
+from tandem.train.records import RecordError, records
 from tandem.types import Message, Role
 
 _CHAT_ROLES: Mapping[str, Role] = {
@@ -93,10 +90,6 @@ class Reading:
     """Records whose id was taken: the line was added to it."""
 
 
-class _RecordError(Exception):
-    """Why a record cannot be used."""
-
-
 def pair(id: str, prompt: str, response: str, task: str | None = None, type: str | None = None) -> Conversation:
     """A conversation of one question and one answer."""
     return Conversation(id, (Message("user", prompt), Message("assistant", response)), task, type)
@@ -114,13 +107,13 @@ def read(*paths: Path, on_bad: OnBad = "error") -> Reading:
     taken: set[str] = set()
     trimmed = renamed = 0
     for path in paths:
-        for line, found in _records(path):
+        for line, found in records(path):
             where = f"{path}:{line}"
             try:
-                if isinstance(found, _RecordError):
+                if isinstance(found, RecordError):
                     raise found
                 form, read_here = _understand(found, f"{path.name}:{line}")
-            except _RecordError as e:
+            except RecordError as e:
                 if on_bad == "error":
                     raise UserError(
                         str(e), where=where, remedy="mend the record, or skip such records with --on-bad skip"
@@ -151,87 +144,13 @@ def _free(name: str, taken: set[str]) -> str:
     return candidate
 
 
-# ── Files ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _records(path: Path) -> Iterator[tuple[int, Any | _RecordError]]:
-    """Line number and JSON value of each record; a line that does not parse comes as the reason why."""
-    lines = _lines(path)
-    for number, line in lines:
-        if not line.strip():
-            continue
-        if line.lstrip().startswith(b"["):
-            yield from _array(path, number, line + b"".join(rest for _, rest in lines))
-            return
-        try:
-            yield number, json.loads(line.decode("utf-8"))
-        except UnicodeDecodeError as e:
-            yield number, _RecordError(f"not UTF-8 at byte {e.start} of the line")
-        except ValueError as e:
-            yield number, _RecordError(f"not JSON ({e})")
-        except RecursionError:
-            yield number, _RecordError("not a conversation: nested too deeply")
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        with path.open("rb") as raw:
-            packed = raw.peek(2)[:2] == b"\x1f\x8b"
-            with gzip.open(raw) if packed else raw as f:
-                for number, line in enumerate(f, 1):
-                    yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-    except (EOFError, zlib.error, gzip.BadGzipFile) as e:
-        raise UserError(
-            f"the compressed file is damaged or cut short ({e})", where=str(path), remedy="fetch or pack it again"
-        ) from e
-    except OSError as e:
-        raise UserError(f"cannot be read ({e.strerror or e})", where=str(path), remedy="check the path") from e
-
-
-def _array(path: Path, first_line: int, data: bytes) -> Iterator[tuple[int, Any]]:
-    """The records of one JSON array, each with the line it begins on."""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as e:
-        line = first_line + data.count(b"\n", 0, e.start)
-        raise UserError("not UTF-8", where=f"{path}:{line}", remedy="save the file as UTF-8") from e
-    decoder = json.JSONDecoder()
-    position, line, seen = text.index("[") + 1, first_line, 0
-
-    def skip_space(at: int) -> int:
-        while at < len(text) and text[at] in " \t\r\n":
-            at += 1
-        return at
-
-    position = skip_space(position)
-    while position < len(text) and text[position] != "]":
-        line, seen = line + text.count("\n", seen, position), position
-        try:
-            value, position = decoder.raw_decode(text, position)
-        except (ValueError, RecursionError) as e:
-            at = line + text.count("\n", seen, getattr(e, "pos", seen))
-            message = getattr(e, "msg", "nested too deeply")
-            raise UserError(f"not JSON ({message})", where=f"{path}:{at}", remedy="mend the file") from e
-        yield line, value
-        position = skip_space(position)
-        if position < len(text) and text[position] == ",":
-            position = skip_space(position + 1)
-        elif position < len(text) and text[position] != "]":
-            break
-    if position >= len(text) or text[position] != "]" or text[position + 1 :].strip():
-        at = first_line + text.count("\n", 0, position)
-        raise UserError(
-            "the JSON array is cut short or followed by something else", where=f"{path}:{at}", remedy="mend the file"
-        )
-
-
 # ── Records ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _understand(record: Any, name: str) -> tuple[str, list[tuple[Conversation, bool]]]:
     """The record's form, and the conversations in it, each with whether an unanswered last turn was left away."""
     if not isinstance(record, dict):
-        raise _RecordError(f"a record is a JSON object, this is {_kind(record)}")
+        raise RecordError(f"a record is a JSON object, this is {_kind(record)}")
     if "messages" in record:
         form, many = "chat", [_turns(record["messages"], "messages")]
     elif "conversations" in record:
@@ -247,7 +166,7 @@ def _understand(record: Any, name: str) -> tuple[str, list[tuple[Conversation, b
         key = "response" if "response" in record else "completion"
         form, many = "pairs", [[Message("user", _text(record, "prompt")), Message("assistant", _text(record, key))]]
     else:
-        raise _RecordError(
+        raise RecordError(
             f"no known form: it has the keys {', '.join(map(str, record)) or '(none)'}; known are {_FORMS}"
         )
     label = record.get("id")
@@ -264,19 +183,19 @@ def _understand(record: Any, name: str) -> tuple[str, list[tuple[Conversation, b
 
 def _turns(turns: Any, key: str) -> list[Message]:
     if not isinstance(turns, list):
-        raise _RecordError(f"`{key}` is a list of turns, this is {_kind(turns)}")
+        raise RecordError(f"`{key}` is a list of turns, this is {_kind(turns)}")
     messages = []
     for i, turn in enumerate(turns, 1):
         if not isinstance(turn, dict):
-            raise _RecordError(f"turn {i} of `{key}` is {_kind(turn)}, not an object")
+            raise RecordError(f"turn {i} of `{key}` is {_kind(turn)}, not an object")
         speaker = turn.get("role", turn.get("from"))
         if not isinstance(speaker, str) or speaker not in _CHAT_ROLES:
-            raise _RecordError(f"turn {i} has the unknown role {speaker!r}; known are {', '.join(_CHAT_ROLES)}")
+            raise RecordError(f"turn {i} has the unknown role {speaker!r}; known are {', '.join(_CHAT_ROLES)}")
         content = turn.get("content", turn.get("value"))
         if isinstance(content, list) and all(isinstance(p, dict) and p.get("type") == "text" for p in content):
             content = "".join(str(p.get("text", "")) for p in content)
         if not isinstance(content, str):
-            raise _RecordError(f"turn {i} ({speaker}) says {_kind(content)} instead of text")
+            raise RecordError(f"turn {i} ({speaker}) says {_kind(content)} instead of text")
         messages.append(Message(_CHAT_ROLES[speaker], content))
     return messages
 
@@ -287,7 +206,7 @@ def _alpaca(record: Mapping[str, Any]) -> list[Message]:
     if not isinstance(history, list) or not all(
         isinstance(p, list) and len(p) == 2 and all(isinstance(t, str) for t in p) for p in history
     ):
-        raise _RecordError("`history` is a list of [instruction, output] pairs of texts")
+        raise RecordError("`history` is a list of [instruction, output] pairs of texts")
     for asked, said in history:
         messages += [Message("user", asked), Message("assistant", said)]
     return [*messages, Message("user", _asked(record, record)), Message("assistant", _text(record, "output"))]
@@ -296,7 +215,7 @@ def _alpaca(record: Mapping[str, Any]) -> list[Message]:
 def _instances(record: Mapping[str, Any]) -> list[list[Message]]:
     instances = record["instances"]
     if not isinstance(instances, list) or not instances or not all(isinstance(i, dict) for i in instances):
-        raise _RecordError('`instances` is a list of {"input", "output"} objects, at least one')
+        raise RecordError('`instances` is a list of {"input", "output"} objects, at least one')
     return [[Message("user", _asked(record, i)), Message("assistant", _text(i, "output"))] for i in instances]
 
 
@@ -314,32 +233,32 @@ def _checked(messages: list[Message]) -> tuple[tuple[Message, ...], bool]:
     for i, message in enumerate(messages, 1):
         if message.role == "system":
             if i > 1:
-                raise _RecordError(f"turn {i} is a system turn; it may only come first")
+                raise RecordError(f"turn {i} is a system turn; it may only come first")
             continue
         if message.role != expected:
             if message.role == "assistant" and not any(m.role == "user" for m in messages[: i - 1]):
-                raise _RecordError(f"the assistant speaks first (turn {i})")
-            raise _RecordError(f"two {message.role} turns in a row (turns {i - 1} and {i})")
+                raise RecordError(f"the assistant speaks first (turn {i})")
+            raise RecordError(f"two {message.role} turns in a row (turns {i - 1} and {i})")
         if not message.content.strip():
             what = "the assistant's answer" if message.role == "assistant" else "the user's turn"
-            raise _RecordError(f"{what} in turn {i} is empty")
+            raise RecordError(f"{what} in turn {i} is empty")
         expected = "assistant" if message.role == "user" else "user"
     if not any(m.role == "assistant" for m in messages):
-        raise _RecordError("no assistant turn: there is nothing to learn")
+        raise RecordError("no assistant turn: there is nothing to learn")
     for i, message in enumerate(messages, 1):
         try:
             message.content.encode()
         except UnicodeEncodeError as e:
-            raise _RecordError(f"turn {i} holds half a surrogate pair (\\u{ord(message.content[e.start]):04x})") from e
+            raise RecordError(f"turn {i} holds half a surrogate pair (\\u{ord(message.content[e.start]):04x})") from e
     trimmed = messages[-1].role == "user"
     return tuple(messages[:-1] if trimmed else messages), trimmed
 
 
 def _text(record: Mapping[str, Any], key: str) -> str:
     if key not in record:
-        raise _RecordError(f"`{key}` is missing")
+        raise RecordError(f"`{key}` is missing")
     if not isinstance(record[key], str):
-        raise _RecordError(f"`{key}` is {_kind(record[key])} instead of text")
+        raise RecordError(f"`{key}` is {_kind(record[key])} instead of text")
     return str(record[key])
 
 
