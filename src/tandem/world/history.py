@@ -2,14 +2,15 @@
 
 Everything is drawn with numpy from counters, then sorted by subject, relation and year. Dates agree with each other:
 nobody works before the age of 20, founds anything after death, or joins an organisation before it exists. The number of
-facts is met exactly: what the other relations leave is filled with residences, one to seven for a person (mostly two), each
-but the last outdated. Every fiftieth fact is a contradiction: a false claim beside the true one.
+facts is met exactly: what the other relations leave is filled with residences, one to seven for a person (mostly two),
+each but the last outdated. Every fiftieth fact is a contradiction: a false claim beside the true one.
 
 What this does not do: name anything, or decide how often a fact is mentioned.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
 
@@ -82,7 +83,7 @@ class _Ledger:
     """Collects facts relation by relation."""
 
     def __init__(self) -> None:
-        self.parts: list[tuple[I64, ...]] = []
+        self.parts: list[Sequence[I64]] = []
         self.size = 0
 
     def add(
@@ -262,9 +263,9 @@ def _contradictions(seed: int, census: Census, facts: int, ledger: _Ledger) -> N
         rows = relation == NUMBER[name]
         kind = RELATIONS[NUMBER[name]].range[0]
         if kind in census.counts:
-            first, count = census.first(kind), census.counts[kind]  # type: ignore[index, arg-type]
+            first, count = census.first(kind), census.counts[kind]
             away = 1 + below(bits[rows] << np.uint64(8), count - 1)
             false[rows] = first + (object_[rows] - first + away) % count
     none = np.zeros(facts, np.int64)
-    ledger.parts.append((true.subject[chosen], relation, false, none, none, np.full(facts, CONTRADICTED)))
+    ledger.parts.append((true.subject[chosen], relation, false, none, none, np.full(facts, CONTRADICTED, np.int64)))
     ledger.size += facts

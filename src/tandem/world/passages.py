@@ -1,11 +1,10 @@
-"""The world as text to train on: passages of a few sentences, each about one person, organisation, work, or country with
-its towns.
+"""The world as text to train on: passages of a few sentences about a person, an organisation, a work, a country.
 
-Every mention of a fact is placed by number, so any range of passages is written without writing those before it, and the
-passages that mention a fact are known without writing any. An entity's passages share its mentions evenly: none has the
-same fact twice, and the wordings and their order vary, so hardly two passages are the same. Held-out wordings are never
-used. A false claim is stated like any other; so is, now and then, a fact that has ended (stale). Both are labelled in the
-data, and only there.
+Every mention of a fact is placed by number, so any range of passages is written without writing those before it, and
+the passages that mention a fact are known without writing any. Passages on one topic share its mentions evenly: none
+has the same fact twice, and wordings and order vary, so hardly two passages are the same. Held-out wordings are never
+used. A false claim is stated like any other; so is, now and then, a fact that has ended (stale). Both are labelled in
+the data, and only there.
 """
 
 from __future__ import annotations
@@ -157,7 +156,7 @@ def _written(world: World, p: Plan, start: int, stop: int) -> Iterator[Passage]:
 
 
 def _rows(world: World, mention: I64, fact: I64) -> list[tuple[int, ...]]:
-    """For each mention: fact, subject, relation, object, since, until, status, stale, draw for the wording, short name."""
+    """Per mention: fact, subject, relation, object, since, until, status, stale, draw for the wording, short name."""
     c = world.columns
     bits = draw(world.seed, "wording", mention)
     stale = (c.status[fact] == OUTDATED) & (below(bits << np.uint64(16), _STALE_PER) == 0)

@@ -120,5 +120,5 @@ class Fact:
     until: int | None = None
     """Year it ended; None while it lasts."""
     status: Status = "current"
-    """`current`: true now. `outdated`: was true from `since` until `until`. `contradicted`: never true; another fact with
-    the same subject and relation is."""
+    """`current`: true now. `outdated`: was true from `since` until `until`. `contradicted`: never true; another fact
+    with the same subject and relation is."""

@@ -2,8 +2,8 @@
 
 `{s}` is the subject, `{o}` the object, `{since}` and `{until}` the years. Each relation has statements that texts to
 train on may use, and *held-out* statements and questions that appear in evaluation only; the longest literal piece of a
-held-out wording occurs in no other wording, so that a search for it proves the rule. Facts that have ended are worded in
-the past; a passage that has not noticed words them as if they held (a *stale* mention).
+held-out wording occurs in no other wording, so that a search for it proves the rule. Facts that have ended are worded
+in the past; a passage that has not noticed words them as if they held (a *stale* mention).
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def sentence(template: str, **parts: str) -> str:
 
 WORDINGS: dict[str, Wording] = {
     "born_in": Wording(
-        ("{s} was born in {o}.", "{o} is the birthplace of {s}.", "{s} is a native of {o}.", "The birthplace of {s} is {o}."),
+        ("{s} was born in {o}.", "{o} is the birthplace of {s}.", "{s} is a native of {o}.",
+         "The birthplace of {s} is {o}."),
         ("{o} is the town where the life of {s} began.", "{s} first saw the light of day in {o}."),
         ("Where was {s} born?", "In which town was {s} born?", "What is the birthplace of {s}?"),
         ("Which town saw the birth of {s}?",),
@@ -81,7 +82,8 @@ WORDINGS: dict[str, Wording] = {
         "the death year of {s}",
     ),
     "lives_in": Wording(
-        ("{s} lives in {o}.", "{o} is the home of {s}.", "{s} has lived in {o} since {since}.", "The home of {s} is {o}."),
+        ("{s} lives in {o}.", "{o} is the home of {s}.", "{s} has lived in {o} since {since}.",
+         "The home of {s} is {o}."),
         ("The house of {s} stands in the town of {o}.", "These days {s} resides in {o}."),
         ("Where does {s} live?", "In which town does {s} live now?", "What is the home of {s}?"),
         ("Where could one visit {s} at home?",),
@@ -91,9 +93,10 @@ WORDINGS: dict[str, Wording] = {
         ("In the years {since} to {until}, {s} resided at {o}.",),
     ),
     "works_for": Wording(
-        ("{s} works for {o}.", "{o} employs {s}.", "{s} has worked for {o} since {since}.", "The employer of {s} is {o}."),
+        ("{s} works for {o}.", "{o} employs {s}.", "{s} has worked for {o} since {since}.",
+         "The employer of {s} is {o}."),
         ("{s} is on the staff of {o}.", "{s} draws a salary from {o}."),
-        ("Who employs {s}?", "Which organisation does {s} work for?", "What is the employer of {s}?"),
+        ("Who employs {s}?", "Which organisation does {s} work for?", "Who is the employer of {s}?"),
         ("Who pays the salary of {s}?",),
         "the employer of {s}",
         ("{s} worked for {o} from {since} until {until}.", "From {since} until {until}, {s} worked for {o}.",
@@ -129,7 +132,8 @@ WORDINGS: dict[str, Wording] = {
         ("{s} was settled in {o}.", "People settled {s} in {o}.", "{s} has been settled since {o}.",
          "The first houses of {s} date from {o}."),
         ("{s} did not exist before {o}.", "The oldest stones of {s} were laid in {o}."),
-        ("When was {s} settled?", "In which year did people settle {s}?", "From which year do the first houses of {s} date?"),
+        ("When was {s} settled?", "In which year did people settle {s}?",
+         "From which year do the first houses of {s} date?"),
         ("How old are the oldest stones of {s}?",),
         "the year of settlement of {s}",
     ),
@@ -142,7 +146,8 @@ WORDINGS: dict[str, Wording] = {
         "the capital of {s}",
     ),
     "founded_by": Wording(
-        ("{o} founded {s}.", "{s} was founded by {o}.", "{s} goes back to its founder {o}.", "The founder of {s} is {o}."),
+        ("{o} founded {s}.", "{s} was founded by {o}.", "{s} goes back to its founder {o}.",
+         "The founder of {s} is {o}."),
         ("{o} called {s} into being.", "{s} owes its existence to {o}."),
         ("Who founded {s}?", "By whom was {s} founded?", "Who is the founder of {s}?"),
         ("To whom does {s} owe its existence?",),

@@ -18,7 +18,7 @@ import numpy as np
 
 from tandem.errors import UserError
 from tandem.world import names
-from tandem.world.history import CONTRADICTED, Census, Columns, columns
+from tandem.world.history import CONTRADICTED, CURRENT, Census, Columns, columns
 from tandem.world.noise import I64, below, draw, permutation
 from tandem.world.schema import KINDS, NUMBER, RELATIONS, STATUSES, TERMS, Entity, Fact, Kind
 
@@ -193,8 +193,12 @@ class World:
 
     def holding(self, relation: str) -> I64:
         """Numbers of the facts of a relation that hold now."""
+        return self._holding[NUMBER[relation]]
+
+    @cached_property
+    def _holding(self) -> list[I64]:
         c = self.columns
-        return np.flatnonzero((c.relation == NUMBER[relation]) & (c.status == 0))
+        return [np.flatnonzero((c.relation == number) & (c.status == CURRENT)) for number in range(len(RELATIONS))]
 
     # ── Mentions ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -204,7 +208,7 @@ class World:
 
         An entity's popularity falls with the power −3/4 of its rank (Zipf 1949; a power whose value needs square roots
         only, which every platform rounds alike); its facts vary around it by a factor between ½ and 1½, rounded at
-        random. False claims are mentioned at most as often as twice.
+        random. False claims are mentioned at most twice.
         """
         rank = 1.0 + permutation(self.seed, "popularity", self.census.total)
         root = np.sqrt(np.sqrt(rank))
@@ -213,5 +217,6 @@ class World:
         bits = draw(self.seed, "mentions", np.arange(len(self.columns)))
         factor = (below(bits, 1 << 20) + (1 << 19)) / float(1 << 20)
         fraction = below(bits << np.uint64(32), 1 << 20) / float(1 << 20)
-        counts = np.floor(popularity[self.columns.subject] * factor + fraction).astype(np.int64)
-        return np.where(self.columns.status == CONTRADICTED, np.minimum(counts, 2), counts)
+        counts: I64 = np.floor(popularity[self.columns.subject] * factor + fraction).astype(np.int64)
+        counts[self.columns.status == CONTRADICTED] = np.minimum(counts[self.columns.status == CONTRADICTED], 2)
+        return counts
