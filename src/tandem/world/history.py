@@ -10,7 +10,6 @@ What this does not do: name anything, or decide how often a fact is mentioned.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
 
@@ -83,7 +82,7 @@ class _Ledger:
     """Collects facts relation by relation."""
 
     def __init__(self) -> None:
-        self.parts: list[Sequence[I64]] = []
+        self.parts: list[tuple[I64, ...]] = []
         self.size = 0
 
     def add(
@@ -92,8 +91,11 @@ class _Ledger:
         none = np.zeros(len(subject), np.int64)
         since, until = none if since is None else since, none if until is None else until
         status = np.where(until > 0, OUTDATED, CURRENT)
-        self.parts.append((subject, np.full_like(subject, NUMBER[relation]), object_, since, until, status))
-        self.size += len(subject)
+        self.extend(subject, np.full_like(subject, NUMBER[relation]), object_, since, until, status)
+
+    def extend(self, *columns: I64) -> None:
+        self.parts.append(columns)
+        self.size += len(columns[0])
 
     def columns(self) -> Columns:
         return Columns(*(np.concatenate(c) for c in zip(*self.parts, strict=True)))
@@ -267,5 +269,4 @@ def _contradictions(seed: int, census: Census, facts: int, ledger: _Ledger) -> N
             away = 1 + below(bits[rows] << np.uint64(8), count - 1)
             false[rows] = first + (object_[rows] - first + away) % count
     none = np.zeros(facts, np.int64)
-    ledger.parts.append((true.subject[chosen], relation, false, none, none, np.full(facts, CONTRADICTED, np.int64)))
-    ledger.size += facts
+    ledger.extend(true.subject[chosen], relation, false, none, none, np.full(facts, CONTRADICTED, np.int64))
