@@ -260,7 +260,7 @@ def _contradictions(seed: int, census: Census, facts: int, ledger: _Ledger) -> N
     chosen = eligible[permutation(seed, "contradicted", len(eligible))[:facts]]
     relation, object_ = true.relation[chosen], true.object[chosen]
     bits = draw(seed, "false object", np.arange(facts))
-    false = object_ + np.where(below(bits, 2) == 0, -1, 1) * (1 + below(bits << np.uint64(8), 12))
+    false = object_ + (2 * below(bits, 2) - 1) * (1 + below(bits << np.uint64(8), 12))
     for name in _CONTRADICTABLE:
         rows = relation == NUMBER[name]
         kind = RELATIONS[NUMBER[name]].range[0]
