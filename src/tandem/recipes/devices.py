@@ -37,6 +37,9 @@ KNOWN = (
     Accelerator("RTX-4090", 165, 23.5, "NVIDIA Ada architecture white paper, appendix (24 GB)"),
 )
 
+TPU_V4_PRICES = (("3 years committed", 1.45), ("1 year committed", 2.03), ("on demand", 3.22))
+"""Dollars for a chip and hour: Google Cloud's list for us-central2, 2023. For the talk's price of 1T tokens."""
+
 
 def accelerator(planning: Planning) -> Accelerator:
     """The device a [plan] section means: one of the table, changed or made by `tflops` and `memory_gib`.

@@ -17,10 +17,11 @@ What this does not do: count fragmentation, communication buffers or the library
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from tandem.decoder.shape import Shape
 
+Parallel: TypeAlias = Literal["ddp", "zero1", "zero2", "fsdp"]
 LOSS_CHUNK = 1_024
 """Tokens whose logits exist at one time when the loss is computed in chunks."""
 
@@ -74,7 +75,7 @@ def estimate(
     context: int,
     rows: int,
     precision: Literal["fp32", "bf16"],
-    parallel: Literal["ddp", "zero1", "zero2", "fsdp"],
+    parallel: Parallel,
     data: int,
     tensor: int,
 ) -> Memory:

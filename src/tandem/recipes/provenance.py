@@ -18,6 +18,7 @@ from tandem.recipes.sections import Recipe
 
 Status: TypeAlias = Literal["published", "derived", "chosen", "default"]
 
+_LABELS = ("name", "title")
 _NOT_SETTINGS = ("name", "title", "notes", "provenance", "plan", "sources")
 
 
@@ -54,7 +55,7 @@ def matches(pattern: str, key: str) -> bool:
 
 def _walk(section: BaseModel, prefix: str, written: bool) -> Iterator[tuple[str, Any, Status, str]]:
     for name, field in type(section).model_fields.items():
-        if not prefix and name in _NOT_SETTINGS:
+        if name in (_LABELS if prefix else _NOT_SETTINGS):
             continue
         value, key = getattr(section, name), f"{prefix}{name}"
         here = written and name in section.model_fields_set

@@ -1,0 +1,383 @@
+"""What a recipe will take, computed from its numbers alone: tokens, parameters, FLOPs, memory, days, money.
+
+FLOPs of training are 6 per weight that multiplies and token, plus attention, counted for the full square of the
+attention matrix; the causal half is given beside it. An MFU says how much of a device's peak these model FLOPs (full
+square, recomputation not counted) use, so both must be read with that convention. What this does not do: touch a file
+of the corpus or a device, or plan the tuning, whose tokens the data decide. Rejected: rounding on the way; figures are
+rounded only where they are printed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from tandem.decoder.shape import Shape
+from tandem.errors import UserError
+from tandem.recipes import agreement, comparison, devices, memory, provenance, published
+from tandem.recipes.comparison import Comparison
+from tandem.recipes.devices import Accelerator
+from tandem.recipes.memory import Memory, Parallel
+from tandem.recipes.provenance import Setting
+from tandem.recipes.sections import NESTED, Recipe
+
+DAY = 86_400
+HOUR = 3_600
+
+
+@dataclass(frozen=True)
+class MixtureRow:
+    """One row of a mixture."""
+
+    name: str
+    """As the recipe writes it."""
+    title: str
+    """For tables."""
+    share: float
+    """Of the tokens seen."""
+    tokens: float
+    """Seen over all stages of the mixture."""
+    epochs: float | None
+    """Times each is seen, where the recipe says it."""
+    unique: float | None
+    """Tokens that must exist: seen / epochs."""
+
+
+@dataclass(frozen=True)
+class MixturePlan:
+    """A mixture over the stages that use it."""
+
+    name: str
+    """Its key."""
+    stages: tuple[str, ...]
+    """Those that use it."""
+    rows: tuple[MixtureRow, ...]
+    """In the order of the recipe."""
+    tokens: float
+    """Seen in all."""
+
+
+@dataclass(frozen=True)
+class SourcePlan:
+    """A source over the whole run."""
+
+    name: str
+    """Its key."""
+    title: str
+    """For tables."""
+    tokens: float
+    """Seen over all stages, nested mixtures taken apart."""
+    share: float
+    """Of all tokens."""
+    unique: float | None
+    """Tokens that must exist, where a mixture says it."""
+    epochs: float | None
+    """Passes over them in the whole run."""
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """A stage of pre-training."""
+
+    name: str
+    """Its name."""
+    mixture: str
+    """What it reads."""
+    context: int
+    """Tokens per row."""
+    tokens: int
+    """Asked for."""
+    batch: int
+    """Tokens per step."""
+    rows: int
+    """Rows per step."""
+    steps: int
+    """Optimiser steps."""
+    seen: int
+    """Steps × batch: the tokens asked for, to whole batches."""
+    flops_per_token: float
+    """Forward and backward, full attention square."""
+    flops_per_token_causal: float
+    """The same, causal half of the attention."""
+    flops: float
+    """Of the stage, full attention square."""
+    seconds: float
+    """At the planned MFU."""
+    tokens_per_second: float
+    """Of all devices together."""
+
+
+@dataclass(frozen=True)
+class Implied:
+    """What the talk's price implies: MFU = FLOPs of 1T tokens × price / (paid × seconds per hour × peak)."""
+
+    terms: str
+    """Terms of the price."""
+    price: float
+    """Dollars for a device and hour."""
+    tflops: float
+    """Peak of a device."""
+    mfu: tuple[float, ...]
+    """For each of the plan's lengths."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Time and money on a kind of device."""
+
+    device: Accelerator
+    """Where."""
+    devices: int
+    """How many."""
+    mfu: float
+    """Share of the peak that the model FLOPs use, assumed."""
+    seconds: float
+    """Of the whole pre-training."""
+    device_hours: float
+    """All devices together."""
+    price: float | None
+    """Dollars for a device and hour, if given."""
+    money: float | None
+    """Dollars for the whole pre-training."""
+    per_trillion: float | None
+    """Dollars for 1T tokens of this run's mean length."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything `tandem plan` prints."""
+
+    name: str
+    """The recipe's."""
+    title: str
+    """The recipe's."""
+    notes: tuple[str, ...]
+    """The recipe's."""
+    warnings: tuple[str, ...]
+    """What is missing or unused, in sentences."""
+    mixtures: tuple[MixturePlan, ...]
+    """In the order of the recipe."""
+    sources: tuple[SourcePlan, ...]
+    """In the order of the recipe."""
+    stages: tuple[StagePlan, ...]
+    """In order."""
+    shape: Shape
+    """The decoder."""
+    parameters: int
+    """All weights."""
+    matmul_parameters: int
+    """Weights every token is multiplied with."""
+    tokens: int
+    """Asked for, over all stages."""
+    flops: float
+    """Full attention square."""
+    flops_causal: float
+    """Causal half of the attention."""
+    flops_longest: float
+    """The same tokens all at the longest context, full square: what the length curriculum saves against."""
+    precision: str
+    """fp32 or bf16."""
+    parallel: str
+    """ddp, zero1, zero2 or fsdp."""
+    data: int
+    """Data-parallel degree."""
+    tensor: int
+    """Tensor-parallel degree."""
+    pass_rows: int
+    """Rows per device and pass."""
+    memory: tuple[tuple[int, Memory], ...]
+    """For each context length, bytes on one device."""
+    alternatives: tuple[tuple[Parallel, Memory], ...]
+    """For each way to divide the work, bytes on one device at the longest context."""
+    cost: Cost
+    """Time and money."""
+    paid_per_trillion: float
+    """The talk's price of 1T tokens, dollars."""
+    implied: tuple[Implied, ...]
+    """What that price implies for this model on TPU-v4."""
+    settings: tuple[Setting, ...]
+    """Every setting with its provenance."""
+    comparisons: tuple[Comparison, ...]
+    """Published figures beside the plan's."""
+
+
+def plan(recipe: Recipe) -> Plan:
+    """Compute a plan. Raises `UserError` when devices, parallelism or the vocabulary leave it open."""
+    shape = recipe.shape(_vocabulary(recipe))
+    planning = recipe.plan
+    device = devices.accelerator(planning)
+    if planning.devices % planning.tensor:
+        raise UserError(
+            f"{planning.devices} devices cannot be divided into groups of {planning.tensor}",
+            where="plan.tensor",
+            remedy="choose a divisor of plan.devices",
+        )
+    data = planning.devices // planning.tensor
+    rate = planning.devices * device.tflops * 1e12 * planning.mfu
+    stages = tuple(_stage(recipe, i, shape, rate) for i in range(len(recipe.stage)))
+    tokens = sum(stage.tokens for stage in stages)
+    flops = math.fsum(stage.flops for stage in stages)
+    lengths = sorted({stage.context for stage in stages})
+
+    def on_one(length: int, parallel: Parallel) -> Memory:
+        return memory.estimate(
+            shape,
+            context=length,
+            rows=planning.rows,
+            precision=recipe.model.precision,
+            parallel=parallel,
+            data=data,
+            tensor=planning.tensor,
+        )
+
+    mixtures = tuple(_mixture(recipe, name) for name in recipe.mixture)
+    prices = list(devices.TPU_V4_PRICES)
+    if device.name == "TPU-v4" and planning.price_per_hour is not None:
+        prices.append(("given", planning.price_per_hour))
+    paid = published.number("xgen-run", "price per 1T tokens", "Value")
+    warnings = [*agreement.unused(recipe)]
+    warnings += _missing(recipe)
+    if data > 1 and any(stage.rows < data for stage in stages):
+        warnings.append(f"a batch has fewer rows than the {data} data-parallel devices: some would be idle")
+    return Plan(
+        name=recipe.name,
+        title=recipe.title or recipe.name,
+        notes=tuple(recipe.notes),
+        warnings=tuple(warnings),
+        mixtures=mixtures,
+        sources=_sources(recipe, mixtures, tokens),
+        stages=stages,
+        shape=shape,
+        parameters=shape.parameters(),
+        matmul_parameters=shape.matmul_parameters(),
+        tokens=tokens,
+        flops=flops,
+        flops_causal=math.fsum(stage.tokens * stage.flops_per_token_causal for stage in stages),
+        flops_longest=tokens * shape.flops_per_token(lengths[-1]),
+        precision=recipe.model.precision,
+        parallel=planning.parallel,
+        data=data,
+        tensor=planning.tensor,
+        pass_rows=planning.rows,
+        memory=tuple((length, on_one(length, planning.parallel)) for length in lengths),
+        alternatives=tuple((parallel, on_one(lengths[-1], parallel)) for parallel in get_args(Parallel)),
+        cost=_cost(recipe, device, flops, rate, tokens),
+        paid_per_trillion=paid,
+        implied=tuple(_implied(shape, lengths, terms, price, paid) for terms, price in prices),
+        settings=tuple(provenance.settings(recipe)),
+        comparisons=tuple(comparison.comparisons(recipe, mixtures, stages)),
+    )
+
+
+def _missing(recipe: Recipe) -> list[str]:
+    keys = [problem.key for problem in agreement.missing_files(recipe)]
+    sources = [key for key in keys if key[0] == "sources"]
+    names = [".".join(map(str, key)) for key in keys if key not in sources]
+    if len(sources) > 3:
+        names.insert(0, f"the paths of {len(sources)} of {len(recipe.sources)} sources")
+    else:
+        names[:0] = [".".join(map(str, key)) for key in sources]
+    return [f"a plan needs no data, a run does: nothing is there yet for {', '.join(names)}"] if names else []
+
+
+def _vocabulary(recipe: Recipe) -> int:
+    if recipe.model.vocabulary is not None:
+        return recipe.model.vocabulary
+    assert recipe.tokenizer.load is not None, "other tokenizers say how many rows they need"
+    if not Path(recipe.tokenizer.load).exists():
+        raise UserError(
+            f"the tokenizer '{recipe.tokenizer.load}' is not there, so the rows of the embedding are unknown",
+            where="model.vocabulary",
+            remedy="say how many rows there will be: --set model.vocabulary=50_304",
+        )
+    from tandem import tokenizer
+
+    return tokenizer.load(Path(recipe.tokenizer.load)).vocabulary
+
+
+def _stage(recipe: Recipe, index: int, shape: Shape, rate: float) -> StagePlan:
+    stage = recipe.stage[index]
+    per_token = shape.flops_per_token(stage.context)
+    return StagePlan(
+        name=stage.name,
+        mixture=stage.mixture,
+        context=stage.context,
+        tokens=stage.tokens,
+        batch=stage.batch,
+        rows=stage.rows,
+        steps=stage.steps,
+        seen=stage.steps * stage.batch,
+        flops_per_token=per_token,
+        flops_per_token_causal=shape.flops_per_token(stage.context, causal=True),
+        flops=stage.tokens * per_token,
+        seconds=stage.tokens * per_token / rate,
+        tokens_per_second=rate / per_token,
+    )
+
+
+def _mixture(recipe: Recipe, name: str) -> MixturePlan:
+    parts = recipe.mixture[name]
+    using = [stage for stage in recipe.stage if stage.mixture == name]
+    table = sum(part.tokens or 0 for part in parts.values())
+    total = float(table or sum(stage.tokens for stage in using))
+    rows = []
+    for row, share in recipe.rows(name):
+        part = parts[row]
+        seen = float(part.tokens or share * total)
+        unique = seen / part.epochs if part.epochs else None
+        rows.append(MixtureRow(row, _title(recipe, row, part.title), share, seen, part.epochs, unique))
+    return MixturePlan(name, tuple(stage.name for stage in using), tuple(rows), total)
+
+
+def _title(recipe: Recipe, row: str, given: str) -> str:
+    if row.startswith(NESTED):
+        return given or f"Data of mixture {row.removeprefix(NESTED)}"
+    return given or recipe.sources[row].title or row
+
+
+def _sources(recipe: Recipe, mixtures: tuple[MixturePlan, ...], tokens: int) -> tuple[SourcePlan, ...]:
+    seen = dict.fromkeys(recipe.sources, 0.0)
+    for stage in recipe.stage:
+        for source, share in recipe.shares(stage.mixture).items():
+            seen[source] += share * stage.tokens
+    unique: dict[str, float] = {}
+    for mixture in mixtures:
+        for row in mixture.rows:
+            if row.unique is not None:
+                unique[row.name] = max(unique.get(row.name, 0.0), row.unique)
+    return tuple(
+        SourcePlan(
+            name,
+            recipe.sources[name].title or name,
+            n,
+            n / tokens,
+            unique.get(name),
+            n / unique[name] if name in unique else None,
+        )
+        for name, n in seen.items()
+    )
+
+
+def _cost(recipe: Recipe, device: Accelerator, flops: float, rate: float, tokens: int) -> Cost:
+    planning, seconds = recipe.plan, flops / rate
+    hours = seconds * planning.devices / HOUR
+    price = planning.price_per_hour
+    money = hours * price if price is not None else None
+    return Cost(
+        device=device,
+        devices=planning.devices,
+        mfu=planning.mfu,
+        seconds=seconds,
+        device_hours=hours,
+        price=price,
+        money=money,
+        per_trillion=money / tokens * 1e12 if money is not None else None,
+    )
+
+
+def _implied(shape: Shape, lengths: list[int], terms: str, price: float, paid: float) -> Implied:
+    tpu = next(device for device in devices.KNOWN if device.name == "TPU-v4")
+    bought = paid / price * HOUR * tpu.tflops * 1e12
+    return Implied(terms, price, tpu.tflops, tuple(1e12 * shape.flops_per_token(length) / bought for length in lengths))
