@@ -21,7 +21,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from tandem.errors import UserError
 from tandem.tokenizer import Tokenizer
@@ -127,16 +127,20 @@ def segments(messages: Sequence[Message], template: str, tokenizer: Tokenizer) -
             before = message.content + ("\n\n" if template == "xgen" else "\n")
         elif message.role == "user":
             text = before + heads[0] + message.content + heads[1]
-            bos = [] if found or tokenizer.bos in (None, tokenizer.end) else [("bos", tokenizer.bos)]
-            opening, ids = "".join(tokenizer.marks[role] for role, _ in bos), [i for _, i in bos if i is not None]
-            ids += _continued(tokenizer, text) if found else tokenizer.encode(text)
-            found.append(Segment(opening + text, ids, False))
+            begins = not found and tokenizer.bos not in (None, tokenizer.end)
+            ids = [tokenizer.bos] if begins and tokenizer.bos is not None else []
+            ids += _plain(tokenizer, text, "mark" if found or begins else "nothing")
+            found.append(Segment((tokenizer.marks["bos"] if begins else "") + text, ids, False))
             before = ""
         else:
             text = " " + message.content
-            ids = [*_continued(tokenizer, text), tokenizer.end]
+            ids = [*_plain(tokenizer, text, "text"), tokenizer.end]
             found.append(Segment(text + tokenizer.marks["eos"], ids, True))
     return found
+
+
+_HOLE = "\U0010fffd"
+"""Stands for an answer, to see what the template writes behind it."""
 
 
 # ── The model's own template ────────────────────────────────────────────────────────────────────────────────────────
@@ -155,7 +159,8 @@ def _own(messages: Sequence[Message], tokenizer: Tokenizer) -> list[Segment]:
     done = ""
 
     def add(text: str, is_response: bool, end: bool = False) -> None:
-        ids = _marked(tokenizer, text, shields, first=not found)
+        before: _Before = "nothing" if not found else "mark" if found[-1].is_response else "text"
+        ids = _marked(tokenizer, text, shields, before)
         spelt = unshield(text, shields) + (tokenizer.marks["eos"] if end else "")
         found.append(Segment(spelt, [*ids, tokenizer.end] if end else ids, is_response))
 
@@ -167,9 +172,11 @@ def _own(messages: Sequence[Message], tokenizer: Tokenizer) -> list[Segment]:
         _must_begin(before, done)
         _must_begin(text, before)
         add(before[len(done) :], False)
-        length = _end_of_answer(text[len(before) :], message.content, marks)
-        done = text if length is None else text[: len(before) + length]
-        add(done[len(before) :], True, end=length is None)
+        without = tokenizer.render([*said[:i], Message("assistant", _HOLE)], add_generation_prompt=False)
+        closing = without[without.rfind(_HOLE) + 1 :]
+        mark = _any_of(marks).search(closing) if text.endswith(closing) else None
+        done = text[: len(text) - len(closing) + mark.end()] if mark else text
+        add(done[len(before) :], True, end=mark is None)
     if said and said[-1].role != "assistant":
         before = tokenizer.render(said, add_generation_prompt=True)
         _must_begin(before, done)
@@ -187,14 +194,6 @@ def _must_begin(text: str, beginning: str) -> None:
         )
 
 
-def _end_of_answer(answer: str, content: str, marks: tuple[str, ...]) -> int | None:
-    """Length of the answer with the mark that ends it; None where no mark comes after the content."""
-    at = max(answer.rfind(content.strip()), 0)
-    after = at + len(content.strip()) if content.strip() in answer else 0
-    found = _any_of(marks).search(answer, after)
-    return found.end() if found else None
-
-
 # ── Texts and marks to ids ──────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -205,19 +204,25 @@ def _marks(tokenizer: Tokenizer) -> tuple[str, ...]:
     return tuple(sorted((t.content for t in added if t.special and t.content), key=lambda t: (-len(t), t)))
 
 
-def _marked(tokenizer: Tokenizer, text: str, shields: Mapping[str, str], *, first: bool) -> list[int]:
+_Before: TypeAlias = Literal["nothing", "mark", "text"]
+"""What stands before a stretch of text."""
+
+
+def _marked(tokenizer: Tokenizer, text: str, shields: Mapping[str, str], before: _Before) -> list[int]:
     """Ids of a rendered stretch: the template's marks are marks, those a message spells stay text."""
-    if first and not shields:
-        return tokenizer.encode_marked(text)
-    ids: list[int] = []
-    for n, piece in enumerate(_any_of(_marks(tokenizer)).split(text)):
+    first = _any_of(_marks(tokenizer)).search(text)
+    head = text[: first.start()] if first else text
+    rest = text[len(head) :]
+    ids = _plain(tokenizer, unshield(head, shields), before) if head else []
+    if not any(shield in rest for shield in shields):
+        return ids + tokenizer.encode_marked(rest)
+    for n, piece in enumerate(_any_of(_marks(tokenizer)).split(rest)):
         if n % 2:
             mark = tokenizer.id_of(piece)
             assert mark is not None
             ids.append(mark)
         elif piece:
-            plain = unshield(piece, shields)
-            ids += tokenizer.encode(plain) if first and n == 0 else _continued(tokenizer, plain)
+            ids += _plain(tokenizer, unshield(piece, shields), "mark")
     return ids
 
 
@@ -229,19 +234,22 @@ def _any_of(marks: tuple[str, ...]) -> re.Pattern[str]:
 _ANCHOR = "\n"
 
 
-def _continued(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Ids of a text that comes after other text.
+def _plain(tokenizer: Tokenizer, text: str, before: _Before) -> list[int]:
+    """Ids of a stretch of text, none of them a mark.
 
-    Tokenizers in the manner of SentencePiece put a space before whatever they are given; inside a conversation that
-    would be a space nobody wrote. For them the text is encoded behind a line end, whose ids are then taken away.
+    Tokenizers in the manner of SentencePiece put a space before whatever they are given; behind other text that would
+    be a space nobody wrote. There the text is encoded behind a line end, whose ids are then taken away.
     """
-    if not _adds_space(tokenizer):
+    after_text, after_mark = _adds_space(tokenizer)
+    if before == "nothing" or not after_text or (before == "mark" and after_mark):
         return tokenizer.encode(text)
     anchor, ids = tokenizer.encode(_ANCHOR), tokenizer.encode(_ANCHOR + text)
     return ids[len(anchor) :] if ids[: len(anchor)] == anchor else tokenizer.encode(text)
 
 
 @lru_cache(maxsize=8)
-def _adds_space(tokenizer: Tokenizer) -> bool:
-    anchor = tokenizer.encode(_ANCHOR)
-    return tokenizer.encode(_ANCHOR + "x")[len(anchor) :] != tokenizer.encode("x")
+def _adds_space(tokenizer: Tokenizer) -> tuple[bool, bool]:
+    """Whether the tokenizer puts a space before a text, and whether it does so behind a mark too."""
+    alone, anchor = tokenizer.encode("x"), tokenizer.encode(_ANCHOR)
+    after_text = tokenizer.encode(_ANCHOR + "x")[len(anchor) :]
+    return after_text != alone, tokenizer.encode_marked(tokenizer.marks["eos"] + "x")[1:] == alone
