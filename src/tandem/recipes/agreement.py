@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tandem.errors import UserError
+from tandem.recipes import devices, provenance
 from tandem.recipes.check import Problem, suggest
 from tandem.recipes.sections import NESTED, Recipe, Source, Stage
 from tandem.text import count
@@ -28,7 +29,15 @@ def problems(recipe: Recipe) -> list[Problem]:
     found = [*names, *_mixture_rows(recipe), *_sources(recipe), *_stages(recipe), *_schedules(recipe)]
     if not names:
         found += _tables(recipe)
-    return [*found, *_tokenizer(recipe), *_model(recipe), *_tuning(recipe), *_evaluation(recipe), *_provenance(recipe)]
+    return [
+        *found,
+        *_tokenizer(recipe),
+        *_model(recipe),
+        *_tuning(recipe),
+        *_evaluation(recipe),
+        *_planning(recipe),
+        *_provenance(recipe),
+    ]
 
 
 def missing_files(recipe: Recipe) -> list[Problem]:
@@ -299,9 +308,22 @@ def _evaluation(recipe: Recipe) -> Iterator[Problem]:
             )
 
 
-def _provenance(recipe: Recipe) -> Iterator[Problem]:
-    from tandem.recipes import provenance
+def _planning(recipe: Recipe) -> Iterator[Problem]:
+    planning = recipe.plan
+    try:
+        devices.accelerator(planning)
+    except UserError as e:
+        yield Problem(("plan", "device"), e.problem, e.remedy or "")
+    if planning.devices % planning.tensor:
+        yield Problem(
+            ("plan", "tensor"),
+            f"is {planning.tensor}, which does not divide the {planning.devices} devices",
+            "choose a divisor of plan.devices",
+            also=(("plan", "devices"),),
+        )
 
+
+def _provenance(recipe: Recipe) -> Iterator[Problem]:
     known = [setting.key for setting in provenance.settings(recipe)]
     for i, entry in enumerate(recipe.provenance):
         for pattern in entry.keys:

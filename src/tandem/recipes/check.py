@@ -261,7 +261,7 @@ def _annotation(key: Key) -> Any:
     """The type of what stands at a key; None where there is nothing."""
     at: Any = Recipe
     for part in key:
-        at = _bare(at)
+        at = bare(at)
         if get_origin(at) is dict:
             at = get_args(at)[1]
         elif get_origin(at) is list:
@@ -271,16 +271,16 @@ def _annotation(key: Key) -> Any:
             at = field.annotation if field else None
         else:
             return None
-    return _bare(at)
+    return bare(at)
 
 
-def _bare(annotation: Any) -> Any:
+def bare(annotation: Any) -> Any:
     """Without `Annotated[…]` and `| None`."""
     if get_origin(annotation) is Annotated:
-        return _bare(get_args(annotation)[0])
+        return bare(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
         inner = [a for a in get_args(annotation) if a is not type(None)]
-        return _bare(inner[0]) if len(inner) == 1 else annotation
+        return bare(inner[0]) if len(inner) == 1 else annotation
     return annotation
 
 
@@ -303,12 +303,12 @@ def sections(model: type[BaseModel], prefix: str = "") -> list[tuple[str, type[B
     """Headers of all tables below a model, as written in TOML, each with its model, in order."""
     found: list[tuple[str, type[BaseModel]]] = []
     for name, field in model.model_fields.items():
-        header, at, brackets = f"{prefix}{name}", _bare(field.annotation), "[{}]"
+        header, at, brackets = f"{prefix}{name}", bare(field.annotation), "[{}]"
         while get_origin(at) in (dict, list):
             if get_origin(at) is dict:
-                header, at = f"{header}.NAME", _bare(get_args(at)[1])
+                header, at = f"{header}.{'ROW' if header.endswith('.NAME') else 'NAME'}", bare(get_args(at)[1])
             else:
-                brackets, at = "[[{}]]", _bare(get_args(at)[0])
+                brackets, at = "[[{}]]", bare(get_args(at)[0])
         if (inner := _model(at)) is not None:
             found.append((brackets.format(header), inner))
             found += sections(inner, f"{header}.")

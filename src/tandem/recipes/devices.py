@@ -52,7 +52,7 @@ def accelerator(planning: Planning) -> Accelerator:
         if planning.tflops is None or planning.memory_gib is None:
             names = [device.name for device in KNOWN]
             raise UserError(
-                f"'{planning.device}' is not in the planner's table of devices",
+                f"is '{planning.device}', which is not in the planner's table",
                 where="plan.device",
                 remedy=suggest(planning.device, names)
                 or f"use one of {', '.join(names)}; or also give plan.tflops and plan.memory_gib",

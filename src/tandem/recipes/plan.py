@@ -204,16 +204,10 @@ class Plan:
 
 
 def plan(recipe: Recipe) -> Plan:
-    """Compute a plan. Raises `UserError` when devices, parallelism or the vocabulary leave it open."""
+    """Compute a plan. Raises `UserError` when the rows of the embedding are unknown, for want of the tokenizer."""
     shape = recipe.shape(_vocabulary(recipe))
     planning = recipe.plan
     device = devices.accelerator(planning)
-    if planning.devices % planning.tensor:
-        raise UserError(
-            f"{planning.devices} devices cannot be divided into groups of {planning.tensor}",
-            where="plan.tensor",
-            remedy="choose a divisor of plan.devices",
-        )
     data = planning.devices // planning.tensor
     rate = planning.devices * device.tflops * 1e12 * planning.mfu
     stages = tuple(_stage(recipe, i, shape, rate) for i in range(len(recipe.stage)))

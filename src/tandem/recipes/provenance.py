@@ -69,7 +69,8 @@ def _walk(section: BaseModel, prefix: str, written: bool) -> Iterator[tuple[str,
                 yield from _walk(item, f"{key}.{getattr(item, 'name', '')}.", here)
         elif value is not None:
             extra = field.json_schema_extra
-            source = str(extra.get("source", "Tandem")) if isinstance(extra, dict) else "Tandem"
+            source = "follows from other keys" if field.default is None else "Tandem"
+            source = str(extra["source"]) if isinstance(extra, dict) else source
             yield (key, value, "chosen", "") if here else (key, value, "default", source)
 
 

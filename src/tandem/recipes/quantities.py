@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import re
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 _DECIMAL = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -57,11 +57,7 @@ def _amount(given: object, units: dict[str, int], wanted: str) -> int:
     return int(exact)
 
 
-def _kind(name: str) -> dict[str, Any]:
-    return {"kind": name}
-
-
-Tokens = Annotated[int, BeforeValidator(tokens), Field(json_schema_extra=_kind("number"))]
+Tokens = Annotated[int, BeforeValidator(tokens)]
 """A positive whole number of tokens; `800B`, `4Mi` and 879.37e9 are understood."""
-Bytes = Annotated[int, BeforeValidator(n_bytes), Field(json_schema_extra=_kind("bytes"))]
+Bytes = Annotated[int, BeforeValidator(n_bytes)]
 """A positive whole number of bytes; `6 MB` and `1.5 GiB` are understood."""

@@ -163,8 +163,8 @@ def _memory(plan: Plan) -> Table:
         f"Memory per device, GiB ({_division(plan)})",
         ("", *(f"at {count(context)}" for context, _ in plan.memory)),
         tuple(rows),
-        f"{device.name} has {device.memory_gib:g}. State: {state} before division. {_plural(plan.pass_rows, 'row')} per "
-        "device and pass. Formulas: docs/plan.md; leave 5 to 10 % free.",
+        f"{device.name} has {device.memory_gib:g}. State: {state} before division. {_plural(plan.pass_rows, 'row')} "
+        "per device and pass. Formulas: docs/plan.md; leave 5 to 10 % free.",
     )
 
 
@@ -227,8 +227,8 @@ def _paid(plan: Plan) -> Table:
         f"What ${_dollars(plan.paid_per_trillion)} per 1T tokens implies on TPU-v4",
         ("Price of a chip and hour", "$", *(f"MFU at {count(length)}" for length in lengths)),
         tuple((i.terms, f"{i.price:.2f}", *(f"{100 * mfu:.0f} %" for mfu in i.mfu)) for i in plan.implied),
-        f"MFU = FLOPs of 1T tokens × price / (dollars × 3,600 s × {plan.implied[0].tflops:g} TFLOP/s), full square. Above "
-        "100 %: cannot be.",
+        f"MFU = FLOPs of 1T tokens × price / (dollars × 3,600 s × {plan.implied[0].tflops:g} TFLOP/s), full square. "
+        "Above 100 %: cannot be.",
     )
 
 

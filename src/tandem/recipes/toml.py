@@ -127,7 +127,7 @@ def _table(lines: list[str], path: tuple[str, ...], data: Mapping[str, Any]) -> 
     values = {k: v for k, v in data.items() if v is not None and not _is_table(v) and not _is_list_of_tables(v)}
     if path and (values or not any(v is not None for v in data.values())):
         lines += ["", f"[{'.'.join(map(_key, path))}]"]
-    lines += [f"{_key(key)} = {_value(value)}" for key, value in values.items()]
+    lines += [f"{_key(key)} = {value_text(value)}" for key, value in values.items()]
     for key, value in data.items():
         if _is_table(value):
             _table(lines, (*path, key), value)
@@ -158,7 +158,8 @@ def _string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON's escapes are TOML's, but for DEL
 
 
-def _value(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """One value as TOML: text in quotes, thousands of whole numbers apart, a table inline."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -168,7 +169,7 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         return repr(value) if any(c in repr(value) for c in ".en") else f"{value!r}.0"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_value(item) for item in value) + "]"
+        return "[" + ", ".join(value_text(item) for item in value) + "]"
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items() if v is not None) + " }"
+        return "{ " + ", ".join(f"{_key(k)} = {value_text(v)}" for k, v in value.items() if v is not None) + " }"
     raise TypeError(f"TOML has no form for {type(value).__name__} here")
