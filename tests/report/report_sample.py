@@ -1,6 +1,6 @@
 """A run's folder as a finished quickstart leaves it, for looking at and for testing the page.
 
-    python tests/report/report_sample.py FOLDER
+python tests/report/report_sample.py FOLDER
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def loss_curve() -> Curve:
     y = [v + (0.32 if t > 1_200_000 else 0) * math.exp(-(t - 1_200_000) / 120_000) for t, v in zip(x, y)]
     y[96:99] = [math.nan] * 3
     checked = x[19::20]
-    validation = tuple(v + 0.06 for v in (3.05 + 5.2 * math.exp(-t / 210_000) + 0.5 * math.exp(-t / 900_000) for t in checked))
+    validation = tuple(
+        v + 0.06 for v in (3.05 + 5.2 * math.exp(-t / 210_000) + 0.5 * math.exp(-t / 900_000) for t in checked)
+    )
     return Curve(
         "Loss during pre-training",
         "tokens seen",
@@ -87,7 +89,8 @@ def position_curve() -> Curve:
     x = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
     lines = {"code": (2.1, 3.4), "docstrings": (3.0, 3.1), "world": (1.3, 2.6)}
     series = [
-        Series(name, x, tuple(floor + drop / (1 + math.log2(p)) ** 1.15 for p in x)) for name, (floor, drop) in lines.items()
+        Series(name, x, tuple(floor + drop / (1 + math.log2(p)) ** 1.15 for p in x))
+        for name, (floor, drop) in lines.items()
     ]
     short = tuple(2.1 + 3.4 / (1 + math.log2(p)) ** 1.15 + (0.02 if p < 257 else 0.95) for p in x)
     series.append(Series("code, after short", x, short))
@@ -105,15 +108,43 @@ def position_curve() -> Curve:
 def results() -> Results:
     """All sections of a quickstart."""
     prompt = "Where was Miran Oshel born?\nAnswer with the name of the town."
-    program = "def elements(first, second):\n    only = []\n    for item in first:\n        if item not in second:\n            only.append(item)\n    return only\n"
+    program = (
+        "def elements(first, second):\n    only = []\n    for item in first:\n        if item not in second:\n"
+        "            only.append(item)\n    return only\n"
+    )
     overview = Section(
         "examples",
         "Before and after instruction tuning",
-        "The same prompts, greedily continued by the pre-trained model and by the tuned one. Instances held out from tuning; the first items of the file, not chosen.",
+        "The same prompts, greedily continued by the pre-trained model and by the tuned one. "
+        "Instances held out from tuning; the first items of the file, not chosen.",
         (
-            Example("lookup · instance held out", prompt, (("before tuning", " Miran Oshel was born in the the town of the town of the Kelda, and the founder of the"), ("after tuning", "Varrow")), "Varrow", (False, True)),
-            Example("true or false · task held out", "True or false: the Harbour Museum of Tessaly opened before 1931.", (("before tuning", "\n\nTrue or false: the Harbour Museum opened"), ("after tuning", "False")), "True", (None, False)),
-            Example("continue the program · source code", program[:58], (("before tuning", program[58:] * 9), ("after tuning", program[58:])), "", (None, None)),
+            Example(
+                "lookup · instance held out",
+                prompt,
+                (
+                    (
+                        "before tuning",
+                        " Miran Oshel was born in the the town of the town of the Kelda, and the founder of the",
+                    ),
+                    ("after tuning", "Varrow"),
+                ),
+                "Varrow",
+                (False, True),
+            ),
+            Example(
+                "true or false · task held out",
+                "True or false: the Harbour Museum of Tessaly opened before 1931.",
+                (("before tuning", "\n\nTrue or false: the Harbour Museum opened"), ("after tuning", "False")),
+                "True",
+                (None, False),
+            ),
+            Example(
+                "continue the program · source code",
+                program[:58],
+                (("before tuning", program[58:] * 9), ("after tuning", program[58:])),
+                "",
+                (None, None),
+            ),
         ),
     )
     evaluation = Section(
@@ -154,7 +185,12 @@ def results() -> Results:
         ),
     )
     loss = Section("loss", "Training", "The context doubles where the second stage begins.", (loss_curve(),))
-    position = Section("position", "Loss by position", "A model that uses its context predicts later tokens better.", (position_curve(),))
+    position = Section(
+        "position",
+        "Loss by position",
+        "A model that uses its context predicts later tokens better.",
+        (position_curve(),),
+    )
     mixture = Section(
         "mixture",
         "Data",
@@ -163,13 +199,21 @@ def results() -> Results:
             Table(
                 "Stage short",
                 ("Source", "Tokens", "Epochs", "Unique", "Share (%)"),
-                (("code", 360_000, 0.24, 1_500_000, 30.0), ("docstrings", 360_000, 0.41, 878_049, 30.0), ("world", 480_000, 1.12, 428_571, 40.0)),
+                (
+                    ("code", 360_000, 0.24, 1_500_000, 30.0),
+                    ("docstrings", 360_000, 0.41, 878_049, 30.0),
+                    ("world", 480_000, 1.12, 428_571, 40.0),
+                ),
                 bars="Share (%)",
             ),
             Table(
                 "Stage long",
                 ("Source", "Tokens", "Epochs", "Unique", "Share (%)"),
-                (("code", 390_000, 0.26, 1_500_000, 65.0), ("docstrings", 90_000, 0.10, 878_049, 15.0), ("world", 120_000, 0.28, 428_571, 20.0)),
+                (
+                    ("code", 390_000, 0.26, 1_500_000, 65.0),
+                    ("docstrings", 90_000, 0.10, 878_049, 15.0),
+                    ("world", 120_000, 0.28, 428_571, 20.0),
+                ),
                 "Half of it is data of stage short, half is code.",
                 bars="Share (%)",
             ),
@@ -183,16 +227,29 @@ def results() -> Results:
             Table(
                 "Bytes per token",
                 ("Source", "Documents", "Bytes", "Tokens", "Bytes per token"),
-                (("code", 1_412, 6_000_000, 1_612_903, 3.72), ("docstrings", 9_877, 3_214_551, 878_049, 3.661), ("world", 4_130, 1_690_032, 428_571, 3.943)),
+                (
+                    ("code", 1_412, 6_000_000, 1_612_903, 3.72),
+                    ("docstrings", 9_877, 3_214_551, 878_049, 3.661),
+                    ("world", 4_130, 1_690_032, 428_571, 3.943),
+                ),
                 bars="Bytes per token",
             ),
-            Table("Checks", ("Check", "Outcome"), (("any bytes come back", "yes"), ("runs of 2 to 24 spaces are one token", "yes"), ("padding id in the unused tail", "4095"))),
+            Table(
+                "Checks",
+                ("Check", "Outcome"),
+                (
+                    ("any bytes come back", "yes"),
+                    ("runs of 2 to 24 spaces are one token", "yes"),
+                    ("padding id in the unused tail", "4095"),
+                ),
+            ),
         ),
     )
     return Results(
         "A small language model from this machine's own text",
-        "A decoder with 2.57 million parameters, pre-trained on 1.8 million tokens of Python's library and a made-up world, then tuned on 3,200 instructions, "
-        "answers 81 % of held-out instructions right. Before tuning it answered 5 %; guessing the most common answer gives 18 %.",
+        "A decoder with 2.57 million parameters, pre-trained on 1.8 million tokens of Python's library and a made-up "
+        "world, then tuned on 3,200 instructions, answers 81 % of held-out instructions right. Before tuning it "
+        "answered 5 %; guessing the most common answer gives 18 %.",
         (
             share("Held-out instructions right", 325, 400, 0.183, "instances held out"),
             share("Multiple choice", 380, 800, 0.25, "facts of all frequencies"),
@@ -203,7 +260,10 @@ def results() -> Results:
         (
             ("Talk to the model", "tandem chat out/quickstart"),
             ("Make one from your own text", "tandem quickstart --text ~/notes --out out/mine"),
-            ("Tune a larger model on your own conversations", "tandem tune --model hf:path/to/model --data chat.jsonl --out out/tuned"),
+            (
+                "Tune a larger model on your own conversations",
+                "tandem tune --model hf:path/to/model --data chat.jsonl --out out/tuned",
+            ),
         ),
     )
 
@@ -225,12 +285,32 @@ def write_run(folder: Path, found: Results | None = None, recipe: str = RECIPE) 
         event("stage ends", seconds, stage=stage, seconds=seconds)
     event("stage begins", 0.01, stage="short")
     for step in (10, 20, 30):
-        event("progress", 6.0, stage="short", step=step, steps=147, tokens=8192 * step, loss=5.1, tokens_per_second=13_650.0)
+        event(
+            "progress",
+            6.0,
+            stage="short",
+            step=step,
+            steps=147,
+            tokens=8192 * step,
+            loss=5.1,
+            tokens_per_second=13_650.0,
+        )
     event("run begins", 900.0)
     event("stage begins", 0.01, stage="short", resumed=30)
     for step in range(40, 148, 10):
-        event("progress", 6.1, stage="short", step=step, steps=147, tokens=8192 * step, loss=3.41, tokens_per_second=13_430.0)
-    event("progress", 4.0, stage="short", step=147, steps=147, tokens=8192 * 147, loss=3.388, tokens_per_second=13_430.0)
+        event(
+            "progress",
+            6.1,
+            stage="short",
+            step=step,
+            steps=147,
+            tokens=8192 * step,
+            loss=3.41,
+            tokens_per_second=13_430.0,
+        )
+    event(
+        "progress", 4.0, stage="short", step=147, steps=147, tokens=8192 * 147, loss=3.388, tokens_per_second=13_430.0
+    )
     event("stage ends", 0.3, stage="short", seconds=71.4)
     event("stage begins", 0.01, stage="long")
     event("progress", 49.0, stage="long", step=74, steps=74, tokens=8192 * 74, loss=3.102, tokens_per_second=12_310.0)

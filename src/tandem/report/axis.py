@@ -5,6 +5,7 @@ It draws nothing. Ticks are 1, 2 or 5 times a power of ten; 2.5 was rejected, it
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def linear_ticks(low: float, high: float, wanted: int) -> list[float]:
 
 
 def log_ticks(low: float, high: float, wanted: int) -> list[float]:
-    """Powers of ten within [low, high], with 2 and 5 between them where there is room; every few decades on wide axes."""
+    """Powers of ten within [low, high], with 2 and 5 between them where there is room, fewer on wide axes."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     for factors in ((1, 2, 5), (1, 3), (1,)):
         ticks = [f * 10.0**k for k in range(first, last + 1) for f in factors]
@@ -84,12 +85,15 @@ def log_ticks(low: float, high: float, wanted: int) -> list[float]:
 
 
 def labels(ticks: list[float], *, log: bool = False) -> list[str]:
-    """What to write at the ticks: one unit (K, M, B, T) and one number of decimals on a linear axis, each its own on a logarithmic one."""
+    """What to write at the ticks. A linear axis has one unit (K, M, B, T) and one number of decimals for all."""
     if log:
         return [_compact(t, max(0, -math.floor(math.log10(t))) if t < 1 else 0) for t in ticks]
     largest = max((abs(t) for t in ticks), default=0.0)
     size, unit = _unit(largest)
-    steps = [b - a for a, b in zip(ticks, ticks[1:], strict=False)] or [largest or 1.0]
+    if largest and not 1e-4 <= largest < 1e16:
+        power = math.floor(math.log10(largest))
+        size, unit = 10.0**power, "e" + _signed(str(power))
+    steps = [b - a for a, b in itertools.pairwise(ticks)] or [largest or 1.0]
     decimals = max(0, -math.floor(math.log10(min(steps) / size) + 1e-9))
     return [_signed(f"{t / size:.{decimals}f}") + unit if t else "0" for t in ticks]
 

@@ -1,7 +1,7 @@
 """Where the time went: seconds, tokens and speed per stage, out of events.jsonl.
 
-A stage that was interrupted has several beginnings; the time of each attempt counts, up to its last sign of life. Unknown
-events and fields are passed over. It does not look at results, which have no clock.
+A stage that was interrupted has several beginnings; the time of each attempt counts, up to its last sign of life.
+Unknown events and fields are passed over. It does not look at results, which have no clock.
 """
 
 from __future__ import annotations

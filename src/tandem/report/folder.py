@@ -2,13 +2,15 @@
 
 A page needs `results.json`; `events.jsonl`, `run.json` and `recipe.toml` are used where they are. Every field is held
 against the types in `runs`, because a results file may have been edited, or written by another version: what does not
-fit is a UserError naming the place, never a traceback from the middle of a plot. It computes nothing from what it reads.
+fit is a UserError naming the place, never a traceback from the middle of a plot. It computes nothing from what it
+reads.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import tomllib
 import types
 import typing
 from dataclasses import dataclass, fields, is_dataclass
@@ -61,30 +63,37 @@ def fitted(value: Any, hint: Any, place: str, file: str) -> Any:
 
     Raises UserError naming the file and the place in it, as in `sections[2].items[0].title`.
     """
-    if is_dataclass(hint) and isinstance(value, typing.cast("type", hint)):
+    inner = typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        if value is None and types.NoneType in inner:
+            return None
+        hint = next((choice for choice in inner if _belongs(value, choice)), hint)
+        inner = typing.get_args(hint)
+    if not _belongs(value, hint):
+        raise UserError(f"{_short(value)} does not belong here", where=f"{file}: {place or 'top'}", remedy=REMEDY)
+    if is_dataclass(hint):
         hints = typing.get_type_hints(hint)
-        path = {f.name: f"{place}.{f.name}".lstrip(".") for f in fields(hint)}
-        kept = {name: fitted(getattr(value, name), hints[name], path[name], file) for name in path}
+        places = {f.name: f"{place}.{f.name}".lstrip(".") for f in fields(hint)}
+        kept = {name: fitted(getattr(value, name), hints[name], at, file) for name, at in places.items()}
         return typing.cast("type", hint)(**kept)
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin is tuple and isinstance(value, tuple):
-        if inner[-1] is Ellipsis:
-            return tuple(fitted(v, inner[0], f"{place}[{i}]", file) for i, v in enumerate(value))
-        if len(inner) == len(value):
-            return tuple(fitted(v, h, f"{place}[{i}]", file) for i, (v, h) in enumerate(zip(value, inner)))
-    if origin in (typing.Union, types.UnionType):
-        plain = [h for h in inner if type(value) is h]
-        if plain and not is_dataclass(plain[0]):
-            return value
-        for choice in plain:
-            return fitted(value, choice, place, file)
-    elif hint is float and (value is None or type(value) in (int, float)):
-        return math.nan if value is None else _number(value)
-    elif isinstance(hint, type) and type(value) is hint:
-        return value
-    if origin in (typing.Union, types.UnionType) and float in inner and type(value) is int:
-        return _number(value)
-    raise UserError(f"{_short(value)} does not belong here", where=f"{file}: {place or 'top'}", remedy=REMEDY)
+    if isinstance(value, tuple):
+        each = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
+        return tuple(fitted(v, h, f"{place}[{i}]", file) for i, (v, h) in enumerate(zip(value, each, strict=True)))
+    if hint is float:
+        return math.nan if value is None else float(value)
+    return value
+
+
+def _belongs(value: Any, hint: Any) -> bool:
+    """Whether a value is of this kind, seen from outside. Whole numbers beyond 200 bits are nobody's measurement."""
+    if type(value) is int and value.bit_length() > 200:
+        return False
+    if typing.get_origin(hint) is tuple:
+        inner = typing.get_args(hint)
+        return isinstance(value, tuple) and (inner[-1] is Ellipsis or len(inner) == len(value))
+    if hint is float:
+        return value is None or type(value) in (int, float)
+    return isinstance(hint, type) and type(value) is hint
 
 
 def check_shapes(results: Results, file: str) -> None:
@@ -108,13 +117,6 @@ def check_shapes(results: Results, file: str) -> None:
                         refuse(f"{len(series.x)} positions for {len(series.y)} values", f"{place}.series[{k}]")
             elif len(item.correct) > len(item.outputs):
                 refuse(f"{len(item.correct)} verdicts on {len(item.outputs)} outputs", f"{place}.correct")
-
-
-def _number(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.nan
 
 
 def _short(value: Any) -> str:
@@ -148,8 +150,6 @@ def _text(path: Path) -> str:
 
 
 def _toml(text: str, run: Path) -> dict[str, Any]:
-    import tomllib
-
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:

@@ -1,8 +1,8 @@
 """The page itself: what a run's folder says, in the order a reader wants it, as one file of HTML.
 
-No scripts and no network, and the page forbids itself both by its Content-Security-Policy: what it shows was partly written
-by a model. Everything goes through autoescaping. A bundle of a plotting library was rejected: three megabytes, and
-unreadable without scripts.
+No scripts and no network, and the page forbids itself both by its Content-Security-Policy: what it shows was partly
+written by a model. Everything goes through autoescaping. A plotting library inside the page was rejected: megabytes,
+and unreadable without scripts.
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ def render(run: Path) -> str:
     here = Path(__file__).parent
     style = (here / "page.css").read_text()
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(here),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["visible"] = wording.visible
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -66,7 +70,7 @@ def render(run: Path) -> str:
 
 
 def on_made_up_world(recipe: Mapping[str, Any]) -> bool:
-    """Whether a recipe takes any of its data from `tandem.world`: a [world] table, or a path such as `world:passages`."""
+    """Whether a recipe takes data from `tandem.world`: by a [world] table, or a path such as `world:passages`."""
     if "world" in recipe:
         return True
     values: list[Any] = list(recipe.values())
@@ -251,15 +255,16 @@ def _time(found: Folder) -> dict[str, Any] | None:
 
 
 def _remark(stage: clock.StageTime) -> str:
-    again = f"interrupted {stage.attempts - 1} ×" if stage.attempts > 1 else ""
+    times = {1: "", 2: "interrupted once", 3: "interrupted twice"}
+    again = times.get(stage.attempts, f"interrupted {stage.attempts - 1} times") if stage.attempts else ""
     return ", ".join(part for part in (again, "" if stage.finished else "not finished") if part)
 
 
 def _facts(about: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """run.json, flattened: `host.cores`, 2."""
+    """run.json, flattened: `host cores`, 2."""
     for key, value in about.items():
-        name = f"{prefix}{key}"
+        name = "recipe fingerprint" if key == "recipe" and not prefix else f"{prefix}{key}"
         if isinstance(value, Mapping):
-            yield from _facts(value, f"{name}.")
+            yield from _facts(value, f"{name} ")
         else:
             yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,7 +1,7 @@
 """A curve as SVG: axes, grid, lines told apart by colour and dash and marker, marks, labels at the lines' ends.
 
 Drawn twice, for a desk and for a phone, because an SVG that shrinks shrinks its letters. Long series are thinned to
-what the pixels can show, extremes kept; a smoothed line was rejected, it hides the spikes a loss curve is looked at for.
+what the pixels can show, extremes kept. A smoothed line was rejected: it hides the spikes one looks for in a loss.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def legend(curve: Curve) -> list[tuple[Markup, str]]:
 def left_out(curve: Curve) -> int:
     """How many points cannot be drawn: not a number, or not above zero on a logarithmic axis."""
     return sum(
-        not (_finite(x) and _finite(y)) or (curve.log_x and x <= 0)
+        not (_finite(x) and _finite(y)) or (curve.log_x and x <= 1 / LIMIT)
         for series in curve.series
         for x, y in zip(series.x, series.y)
     )
@@ -71,13 +71,13 @@ def plot(curve: Curve, frame: Frame) -> Markup:
     points = [(x, y) for series in drawn for x, y in series if _finite(y)]
     if not points:
         return Markup("")
-    marks = [m for m in curve.marks if _finite(m.x) and (m.x > 0 or not curve.log_x)]
+    marks = [m for m in curve.marks if _finite(m.x) and (m.x > 1 / LIMIT or not curve.log_x)]
     tags = _end_tags(curve, drawn, frame)
     xs = [x for x, _ in points] + [m.x for m in marks]
     y = axis.spanning([y for _, y in points], 0, 1, rounded=frame.y_ticks)
     y_ticks = y.ticks(frame.y_ticks)
     y_words = axis.labels(y_ticks)
-    left = max(len(word) for word in y_words) * frame.letter + 14
+    left = min(max(len(word) for word in y_words) * frame.letter + 14, 0.3 * frame.width)
     right = max((len(name) for _, name, _ in tags), default=0) * frame.letter + (16 if tags else 12)
     x = axis.spanning(xs, left, frame.width - right, log=curve.log_x)
     rows, top = _mark_rows(marks, x, frame), 14.0
@@ -88,7 +88,16 @@ def plot(curve: Curve, frame: Frame) -> Markup:
     for index, series in enumerate(drawn):
         parts += _line(series, index, x, y)
     parts += _tags(tags, y, x.end)
-    parts.append(element("text", wording.visible(curve.x_label), x=(x.start + x.end) / 2, y=frame.height - 6, text_anchor="middle", class_="axis-name"))
+    parts.append(
+        element(
+            "text",
+            wording.visible(curve.x_label),
+            x=(x.start + x.end) / 2,
+            y=frame.height - 6,
+            text_anchor="middle",
+            class_="axis-name",
+        )
+    )
     return drawing(frame.width, frame.height, *parts, label=spoken(curve), class_=frame.class_)
 
 
@@ -109,10 +118,15 @@ def _finite(value: float) -> bool:
 def _drawn(curve: Curve, series: Series) -> list[tuple[float, float]]:
     """Points with a place on the x axis; a y that is not a number stays as NaN, the gap."""
     return [
-        (x, y if _finite(y) else math.nan)
+        (_coarse(x), _coarse(y) if _finite(y) else math.nan)
         for x, y in zip(series.x, series.y)
-        if _finite(x) and (x > 0 or not curve.log_x)
+        if _finite(x) and (x > 1 / LIMIT or not curve.log_x)
     ]
+
+
+def _coarse(value: float) -> float:
+    """A number too small to have neighbours is zero."""
+    return value if abs(value) > 1 / LIMIT else 0.0
 
 
 def _has_markers(points: Sequence[tuple[float, float]]) -> bool:
@@ -141,7 +155,7 @@ def _line(points: Sequence[tuple[float, float]], index: int, x: Axis, y: Axis) -
 
 
 def thinned(pixels: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
-    """First, lowest, highest and last point of each column of pixels, in order: what a screen can show of a long line."""
+    """First, lowest, highest and last point of each column of pixels, in order: all that a screen shows."""
     for _, group in itertools.groupby(pixels, key=lambda p: int(p[0])):
         column = list(group)
         if len(column) <= 4:
@@ -192,7 +206,7 @@ def _mark_rows(marks: Sequence[Mark], x: Axis, frame: Frame) -> list[tuple[float
         anchor = "start" if at + 5 + width <= frame.width else "end" if at - 5 - width >= 0 else "middle"
         begin = {"start": at + 5, "end": at - 5 - width, "middle": (frame.width - width) / 2}[anchor]
         row = next((r for r, end in enumerate(rows) if end + 10 <= begin), len(rows))
-        rows[row:row + 1] = [begin + width]
+        rows[row : row + 1] = [begin + width]
         placed.append((at, words, row, anchor))
     return placed
 
@@ -210,7 +224,7 @@ def _marks(rows: Sequence[tuple[float, str, int, str]], top: float, bottom: floa
 def _end_tags(
     curve: Curve, drawn: Sequence[Sequence[tuple[float, float]]], frame: Frame
 ) -> list[tuple[int, str, float]]:
-    """(index, name, last value) when all lines end together at the right and their names fit beside them; else nothing."""
+    """(index, name, last value) per line when all end together at the right and their names fit there; else none."""
     ends = [next(((a, b) for a, b in reversed(points) if _finite(b)), None) for points in drawn]
     if frame is NARROW or not 1 < len(ends) <= 8 or any(end is None for end in ends):
         return []

@@ -1,7 +1,7 @@
 """Small drawings beside numbers: a value on its scale with its 95 % interval and the chance level; a bar.
 
-Point, whisker, tick. A value whose interval holds the chance level gets a hollow point: it may be luck. Bars for accuracies were
-rejected: a bar hides its interval, and its length says nothing when chance is not zero.
+Point, whisker, tick. A value whose interval holds the chance level gets a hollow point: it may be luck. Bars for
+accuracies were rejected: a bar hides its interval, and its length says nothing when chance is not zero.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tandem.report import axis, wording
 from tandem.report.axis import Axis
 from tandem.report.svg import element, number
 from tandem.runs import Figure
+
 
 @dataclass(frozen=True)
 class Scale:

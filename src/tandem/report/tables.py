@@ -6,13 +6,14 @@ The strips of one unit in one table share a scale. It decides widths and alignme
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
 from tandem.report import strip, wording
 from tandem.report.strip import Scale
 from tandem.runs import Cell, Figure, Table
+
 
 @dataclass(frozen=True)
 class CellView:
@@ -24,7 +25,7 @@ class CellView:
     """What stands in it."""
     detail: tuple[str, ...] = ()
     """Interval and chance level of a figure."""
-    drawing: Markup = Markup("")
+    drawing: Markup = field(default_factory=Markup)
     """Strip or bar."""
     hint: str = ""
     """What the pointer finds: items behind the figure, how it was measured."""
@@ -41,7 +42,9 @@ class TableView:
     notes: tuple[str, ...]
     """Lines below."""
     layout: str
-    """`plain`, `single` with one column of figures, `several` with more, `many` where they must be narrow."""
+    """`plain`, `single` with one column of figures, `several` with more."""
+    strip: str
+    """Class of the strips' width, `strip-15` to `strip-6`: what is left beside the other columns."""
 
 
 def view(table: Table, *, explain: bool = True) -> TableView:
@@ -59,9 +62,23 @@ def view(table: Table, *, explain: bool = True) -> TableView:
             heads.append(CellView("bar"))
             for row, made in zip(cells, _bars(name, column), strict=True):
                 row.append(made)
-    notes = ([wording.visible(table.note)] if table.note else []) + _key(figures, explain)
-    layout = ("plain", "single", "several", "several")[n] if (n := sum(h.kind == "figure" for h in heads)) < 4 else "many"
-    return TableView(wording.visible(table.title), tuple(heads), tuple(map(tuple, cells)), tuple(notes), layout)
+    note = " ".join(part for part in (wording.visible(table.note), _items(figures)) if part)
+    notes = [note] if note else []
+    if explain and needs_key(table):
+        notes.append(_key(figures))
+    with_figures = sum(head.kind == "figure" for head in heads)
+    layout = ("plain", "single", "several")[min(with_figures, 2)]
+    width = _strip_class(with_figures, len(heads) - with_figures)
+    return TableView(wording.visible(table.title), tuple(heads), tuple(map(tuple, cells)), tuple(notes), layout, width)
+
+
+def _strip_class(with_figures: int, others: int) -> str:
+    """The widest strip that leaves room for all columns on a page 48 rem wide.
+
+    A plain column takes 7 rem, the value beside a strip 6; a single column of figures has its interval there too.
+    """
+    room = (48 - 7 * others) / max(with_figures, 1) - (16 if with_figures == 1 else 6)
+    return f"strip-{next((size for size in (15, 12, 9) if size <= room), 6)}"
 
 
 def needs_key(table: Table) -> bool:
@@ -101,7 +118,7 @@ def _column(column: Sequence[Cell], scales: dict[str, Scale | None]) -> list[Cel
 
 
 def _bars(name: str, column: Sequence[Cell]) -> list[CellView]:
-    """Percentages are drawn as parts of a hundred, so that two tables can be compared; other numbers against the largest."""
+    """Percentages are drawn as parts of a hundred, which lets two tables compare; others against the largest."""
     contents = [c.value if isinstance(c, Figure) else c for c in column]
     values = [float(c) if isinstance(c, int | float) and wording.known(c) else None for c in contents]
     present = [v for v in values if v is not None]
@@ -118,15 +135,18 @@ def hint(figure: Figure) -> str:
     return " · ".join(wording.visible(part) for part in (figure.name, items, figure.note) if part)
 
 
-def _key(figures: Sequence[Figure], explain: bool) -> list[str]:
-    """How to read the strips, and how many items they rest on."""
-    words = []
-    if explain and any(wording.interval_of(f) for f in figures):
-        words.append("Point and line: value and 95 % interval.")
-        if any(wording.chance(f) for f in figures):
-            words.append("Upright tick: chance level. Hollow point: the interval holds the chance level.")
+def _key(figures: Sequence[Figure]) -> str:
+    """How to read the strips."""
+    words = "Point and line: value and 95 % interval."
+    if any(wording.chance(f) for f in figures):
+        words += " Upright tick: chance level. Hollow point: the interval holds the chance level."
+    return words
+
+
+def _items(figures: Sequence[Figure]) -> str:
+    """How many items the figures rest on."""
     counts = {f.n for f in figures if f.n is not None}
-    if counts:
-        few, most = (f"{n:,}" for n in (min(counts), max(counts)))
-        words.append(f"n\u00a0=\u00a0{few} each." if few == most else f"n\u00a0=\u00a0{few} to {most}.")
-    return [" ".join(words)] if words else []
+    if not counts:
+        return ""
+    few, most = (f"{n:,}" for n in (min(counts), max(counts)))
+    return f"n\u00a0=\u00a0{few} each." if few == most else f"n\u00a0=\u00a0{few} to {most}."

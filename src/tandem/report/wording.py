@@ -1,4 +1,4 @@
-"""Numbers and foreign text as the page shows them: digits, units, intervals, columns of one precision; visible controls.
+"""Numbers and foreign text as the page shows them: digits, units, intervals, aligned columns, visible controls.
 
 It knows nothing of HTML. Digits follow the interval: a value is printed as finely as it was measured, not finer.
 """
@@ -32,7 +32,7 @@ def interval_of(figure: Figure) -> tuple[float, float] | None:
 
 
 def number_and_unit(figure: Figure, decimals: int | None = None) -> tuple[str, str]:
-    """The number and its unit apart: (`81.2`, `%`), (`1.84 M`, `parameters`). A column passes the decimals it shares."""
+    """The number and its unit apart: (`81.2`, `%`), (`1.84 M`, `parameters`). Columns pass their shared decimals."""
     if not known(figure.value):
         return UNKNOWN, ""
     return _written(figure.value, figure, decimals), visible(figure.unit)
@@ -107,7 +107,7 @@ def scientific(number: float) -> str:
 
 
 def column(cells: Sequence[Cell]) -> list[str]:
-    """The cells of a table's column as text; its fractional numbers share one number of decimals so that they line up."""
+    """The cells of a column as text; its fractional numbers share one number of decimals, so that they line up."""
     fractions = [c for c in cells if isinstance(c, float) and math.isfinite(c)]
     decimals = _shared_decimals(fractions)
     return [cell(c, decimals) for c in cells]
@@ -130,7 +130,9 @@ def cell(content: Cell, decimals: int) -> str:
     return visible(content)
 
 
-_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 
 
 def visible(written: str) -> str:
@@ -162,7 +164,7 @@ def _written(number: float, figure: Figure, decimals: int | None) -> str:
 
 
 def _shared_decimals(numbers: Sequence[float]) -> int:
-    """Enough decimals for four significant digits of most, bounded by five digits of the largest, two always allowed."""
+    """Decimals for four significant digits, but no more than five digits of the largest; two are always allowed."""
     usual = [n for n in numbers if n == 0 or 1e-6 <= abs(n) < 1e15]
     if not any(usual):
         return 0
