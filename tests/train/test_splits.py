@@ -32,7 +32,7 @@ def data(draw):
 
 
 def parts(splits: Splits) -> dict[str, tuple[Conversation, ...]]:
-    return {"train": splits.train, **splits.held()}
+    return {"train": splits.train, **splits.held}
 
 
 CHOICES = {

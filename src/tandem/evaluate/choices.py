@@ -13,6 +13,7 @@ Encoding the choice alone was rejected: where a token spans the border, its ids 
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ def choose(
 
     `begin` is the id an empty context is replaced by (begin or end of text); `limit` the model's context length in
     tokens. Raises UserError on items without two choices, with an empty choice, with a right answer out of range, with
-    a repeated id, and on a choice that alone exceeds `limit`.
+    a repeated id, on a choice that alone exceeds `limit`, and on log-probabilities that are not numbers.
     """
     _check(items)
     pairs: list[tuple[list[int], list[int]]] = []
@@ -125,13 +126,13 @@ def choose(
         longest = 0
         for choice in item.choices:
             context, continuation = joint(encoder, item.context, delimiter + choice, begin)
-            if len(continuation) >= limit:
+            if len(continuation) > limit:
                 raise UserError(
                     f"a choice of {len(continuation)} tokens does not fit into a context of {limit}",
                     where=f"item {item.id}",
                     remedy="leave the item out",
                 )
-            over = max(0, len(context) + len(continuation) - limit)
+            over = max(0, len(context) + len(continuation) - (limit + 1))  # the last token is not an input
             longest = max(longest, over)
             pairs.append((context[over:], continuation))
         cut.append(longest)
@@ -141,6 +142,12 @@ def choose(
     for item, n_cut in zip(items, cut, strict=True):
         logprobs = tuple(logprob for logprob, _ in scores[at : at + len(item.choices)])
         at += len(item.choices)
+        if any(map(math.isnan, logprobs)):
+            raise UserError(
+                "the model's log-probabilities are not numbers",
+                where=f"item {item.id}",
+                remedy="the weights are damaged or the training diverged: evaluate an earlier checkpoint",
+            )
         records.append(ChoiceRecord(item.id, item.group, item.answer, logprobs, predict(logprobs, item.choices), n_cut))
     chances: dict[str, list[float]] = defaultdict(list)
     for item in items:

@@ -44,6 +44,7 @@ class Splits:
     held_types: tuple[str, ...]
     """Names of the types held out."""
 
+    @property
     def held(self) -> Mapping[str, tuple[Conversation, ...]]:
         """The held-out parts by name, nearest to training first."""
         return {"instances": self.instances, "tasks": self.tasks, "types": self.types}
