@@ -24,7 +24,7 @@ _PART = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'[^']*'|[A-Za-z0-9_-]+)\s*""")
 def write(data: Mapping[str, Any]) -> str:
     """TOML text of nested data; None values are left out. `tomllib.loads` gives the same data back."""
     lines: list[str] = []
-    _table(lines, (), data)
+    _body(lines, (), data)
     return "\n".join(lines).strip("\n") + "\n"
 
 
@@ -123,23 +123,21 @@ def _open(line: str, depth: int, fence: str) -> tuple[int, str]:
     return depth, fence
 
 
-def _table(lines: list[str], path: tuple[str, ...], data: Mapping[str, Any]) -> None:
-    values = {k: v for k, v in data.items() if v is not None and not _is_table(v) and not _is_list_of_tables(v)}
-    if path and (values or not any(v is not None for v in data.values())):
-        lines += ["", f"[{'.'.join(map(_key, path))}]"]
-    lines += [f"{_key(key)} = {value_text(value)}" for key, value in values.items()]
+def _body(lines: list[str], path: tuple[str, ...], data: Mapping[str, Any]) -> None:
+    """The lines of one table: its values, then the tables in it, each under a header."""
+    plain = {k: v for k, v in data.items() if v is not None and not _is_table(v) and not _is_list_of_tables(v)}
+    lines += [f"{_key(key)} = {value_text(value)}" for key, value in plain.items()]
     for key, value in data.items():
+        header = ".".join(map(_key, (*path, key)))
         if _is_table(value):
-            _table(lines, (*path, key), value)
+            given = [inner for inner in value.values() if inner is not None]
+            if not given or not all(_is_table(inner) or _is_list_of_tables(inner) for inner in given):
+                lines += ["", f"[{header}]"]
+            _body(lines, (*path, key), value)
         elif _is_list_of_tables(value):
             for item in value:
-                lines += ["", f"[[{'.'.join(map(_key, (*path, key)))}]]"]
-                inner: list[str] = []
-                _table(inner, (), {k: v for k, v in item.items() if not _is_table(v)})
-                lines += inner
-                for name, sub in item.items():
-                    if _is_table(sub):
-                        _table(lines, (*path, key, name), sub)
+                lines += ["", f"[[{header}]]"]
+                _body(lines, (*path, key), item)
 
 
 def _is_table(value: object) -> bool:
