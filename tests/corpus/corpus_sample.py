@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ class PlainIds:
 def numbered(folder: Path, lengths: Sequence[int], seed: int = 0) -> Shards:
     """Documents of the given lengths in which no token occurs twice: seeing an id is seeing that very token."""
     starts = np.cumsum([0, *lengths])
-    documents = [np.arange(a, b) for a, b in zip(starts, starts[1:])]
+    documents = [np.arange(a, b) for a, b in pairwise(starts)]
     return write_shards(folder, documents, PlainIds(int(starts[-1]) + 1), seed=seed)
 
 

@@ -112,16 +112,19 @@ class Stream:
         self._file.close()
 
 
-def lines(stream: Readable, longest: int) -> Iterator[tuple[int, bytes | None]]:
-    """Line numbers from 1 and lines without their ends; None for a line over `longest` bytes, which is never held."""
+def lines(stream: Readable, longest: int) -> Iterator[tuple[int, bytes | None, bool]]:
+    """Line numbers from 1, lines without their ends, and whether they had one.
+
+    None stands for a line over `longest` bytes, which is never held.
+    """
     number, held, discarding = 1, bytearray(), False
     while chunk := stream.read(_CHUNK):
         at = 0
         while (end := chunk.find(b"\n", at)) >= 0:
             if discarding or len(held) + end - at > longest:
-                yield number, None
+                yield number, None, True
             else:
-                yield number, bytes(held) + chunk[at:end] if held else chunk[at:end]
+                yield number, bytes(held) + chunk[at:end] if held else chunk[at:end], True
             held.clear()
             number, at, discarding = number + 1, end + 1, False
         if not discarding:
@@ -130,9 +133,9 @@ def lines(stream: Readable, longest: int) -> Iterator[tuple[int, bytes | None]]:
                 held.clear()
                 discarding = True
     if discarding:
-        yield number, None
+        yield number, None, False
     elif held:
-        yield number, bytes(held)
+        yield number, bytes(held), False
 
 
 def pieces(stream: Readable, longest: int) -> Iterator[bytes]:
