@@ -14,13 +14,16 @@ from tandem.report import strip, wording
 from tandem.report.strip import Scale
 from tandem.runs import Cell, Figure, Table
 
+LONG_NAME = 22
+"""Characters from which words in a cell are given room, so that a tight table does not set them one below the other."""
+
 
 @dataclass(frozen=True)
 class CellView:
     """One cell, ready to be written."""
 
     kind: str
-    """`words`, `number`, `figure` or `bar`; the class of the cell."""
+    """`words`, `words long`, `number`, `figure` or `bar`; the classes of the cell."""
     text: str = ""
     """What stands in it."""
     detail: tuple[str, ...] = ()
@@ -113,7 +116,7 @@ def _column(column: Sequence[Cell], scales: dict[str, Scale | None]) -> list[Cel
         elif isinstance(content, int | float) and not isinstance(content, bool):
             made.append(CellView("number", text))
         else:
-            made.append(CellView("words", text))
+            made.append(CellView("words long" if len(text) > LONG_NAME else "words", text))
     return made
 
 
