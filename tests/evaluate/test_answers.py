@@ -83,6 +83,16 @@ def test_an_answer_of_the_longest_length_that_ends_is_not_truncated():
     assert answered("x" * 49 + "\x00").outcome == "answered"
 
 
+def test_an_answer_that_fills_the_models_context_is_truncated():
+    fill = lambda prompts: [[ord("x")] * (8 - len(p)) for p in prompts]  # noqa: E731
+    short, long = ask(
+        [item("1"), item("2")], [[1, 2], [1]], fill, decode, ends=frozenset({END}), max_tokens=7, context=8
+    )
+    assert (short.outcome, long.outcome) == ("truncated", "truncated")
+    (roomy,) = ask([item("1")], [[1, 2]], fill, decode, ends=frozenset({END}), max_tokens=7, context=9)
+    assert roomy.outcome == "answered"
+
+
 def test_all_outcomes_are_counted():
     records = [answered(w, extract=after("So:")) for w in ("So: Karo", "Karo", "", "So: " + "x" * 60)]
     table = answers.outcomes({"tuned": records})

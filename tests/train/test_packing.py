@@ -92,6 +92,21 @@ def test_epochs_visit_the_rows_in_different_orders_and_so_do_seeds():
     assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
 
 
+def test_the_fingerprint_changes_with_whatever_changes_the_batches():
+    encoded = [conversation(number, 3, 8) for number in range(5)]
+    given_settings = {"context": 20, "rows": 2, "pad": PAD, "seed": 0, "epochs": 2}
+
+    def fingerprint(data=encoded, **changed):
+        return Packed(data, **(given_settings | changed)).fingerprint
+
+    others = [fingerprint(**{name: value + 1}) for name, value in given_settings.items()]
+    ids, is_target = encoded[0]
+    others += [fingerprint([(ids[::-1], is_target), *encoded[1:]]), fingerprint(encoded[1:])]
+    others.append(fingerprint([(ids, [False, False, True, *is_target[3:]]), *encoded[1:]]))
+    assert fingerprint() == fingerprint()
+    assert len({fingerprint(), *others}) == len(others) + 1
+
+
 def test_half_an_epoch_shows_half_the_rows():
     encoded = [conversation(number, 3, 8) for number in range(30)]
     packed = Packed(encoded, context=10, rows=4, pad=PAD, seed=0, epochs=0.5)

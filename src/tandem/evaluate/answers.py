@@ -92,20 +92,23 @@ def ask(
     *,
     ends: frozenset[int],
     max_tokens: int,
+    context: int | None = None,
     extract: Extract = whole,
 ) -> list[AnswerRecord]:
     """Generate an answer to each item and judge it; `prompts` are the items' token ids, `ends` the ids that end one.
 
-    An answer is truncated when it has `max_tokens` tokens and no end. Records come in the order of the items.
+    An answer is truncated when it has no end and `max_tokens` tokens, or fills the model's `context` together with its
+    prompt; one that would have ended with the very next token counts as truncated too. Records come in the items' order.
     """
     check(items)
     assert len(items) == len(prompts), f"{len(prompts)} prompts for {len(items)} items"
     produced = generate(prompts)
     assert len(produced) == len(items), f"{len(produced)} answers for {len(items)} items"
     records = []
-    for item, ids in zip(items, produced, strict=True):
+    for item, prompt, ids in zip(items, prompts, produced, strict=True):
         end = next((i for i, token in enumerate(ids) if token in ends), None)
-        truncated = end is None and len(ids) >= max_tokens
+        full = len(ids) >= max_tokens or (context is not None and len(prompt) + len(ids) >= context)
+        truncated = end is None and full
         records.append(judge(item, decode(ids[:end]), truncated=truncated, extract=extract))
     return records
 

@@ -163,7 +163,7 @@ def _understand(record: Any, name: str) -> tuple[str, list[tuple[Conversation, b
     elif "instruction" in record:
         form, many = "Alpaca", [_alpaca(record)]
     elif "prompt" in record:
-        key = "response" if "response" in record else "completion"
+        key = "completion" if "completion" in record else "response"
         form, many = "pairs", [[Message("user", _text(record, "prompt")), Message("assistant", _text(record, key))]]
     else:
         raise RecordError(

@@ -10,6 +10,7 @@ was rejected: it wastes nothing, but the second half of an answer would be learn
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -119,6 +120,15 @@ class Packed:
             targets=int(sum(target_T[1:].sum() for _, target_T in kept)),
             context=context,
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """Content hash of everything that decides the batches: two with the same one give the same batches."""
+        settings = (self.context, self.rows, self.pad, self.seed, self._visits)
+        found = hashlib.sha256(repr(settings).encode())
+        for array in (self._starts, self._ids, self._is_target):
+            found.update(array.tobytes())
+        return found.hexdigest()[:16]
 
     def batch(self, step: int, first_row: int = 0, n_rows: int | None = None) -> Batch:
         """Rows first_row … first_row + n_rows - 1 of a step's batch (all by default).
