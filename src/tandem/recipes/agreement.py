@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tandem.errors import UserError
 from tandem.recipes import devices, provenance
-from tandem.recipes.check import Problem, suggest
+from tandem.recipes.check import Problem, known_keys, suggest
 from tandem.recipes.sections import NESTED, Recipe, Source, Stage
 from tandem.text import count
 
@@ -327,9 +327,15 @@ def _provenance(recipe: Recipe) -> Iterator[Problem]:
     known = [setting.key for setting in provenance.settings(recipe)]
     for i, entry in enumerate(recipe.provenance):
         for pattern in entry.keys:
-            if not any(provenance.matches(pattern, key) for key in known):
+            if not any(provenance.matches(pattern, key) for key in known) and not _is_key(pattern):
                 yield Problem(
                     ("provenance", i, "keys"),
                     f"has '{pattern}', which no setting of this recipe matches",
                     suggest(pattern, known) or "write key paths as the plan prints them",
                 )
+
+
+def _is_key(pattern: str) -> bool:
+    """Whether a pattern is a key that a recipe may have, though this one (or a change to it) leaves it out."""
+    *section, name = pattern.split(".")
+    return name in known_keys(tuple(section))

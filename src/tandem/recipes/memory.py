@@ -7,9 +7,9 @@ al. 2020, arXiv 1910.02054). Tensor parallel divides everything by its degree fi
 
 Activations, of bytes s = 2 (bf16) or 4. A block keeps per token its two norms' inputs and outputs (4 D; one norm: 2 D
 and the MLP's input is shared), q, k, v and the attention's output (2 H K + 2 H' K, and 4 bytes a head for its
-log-sum-exp), and the MLP's inner values (SwiGLU: gate, its SiLU, up, product, 4 M; GELU: 2 M); no square attention
-matrix is kept (FlashAttention). With recomputation all blocks keep s D a token and one block at a time the above.
-Logits are fp32, with a gradient as large: of all tokens at once, or of one chunk.
+log-sum-exp), and the MLP's inner values (SwiGLU: gate, up, their product, 3 M; GELU: 2 M); no square attention matrix
+is kept (FlashAttention). A test holds this to what our decoder keeps. With recomputation all blocks keep s D a token,
+and one block at a time the above. Logits are fp32, with a gradient as large: of all tokens at once, or of one chunk.
 
 What this does not do: count fragmentation, communication buffers or the library itself; leave 5 to 10 % for them.
 """
@@ -105,5 +105,5 @@ def estimate(
 def _block_bytes_per_token(shape: Shape, element: int, tensor: int) -> float:
     residual = (2 if shape.parallel else 4) * shape.width
     heads = 2 * shape.heads * shape.head_width + 2 * shape.kv_heads * shape.head_width
-    inner = (4 if shape.activation == "swiglu" else 2) * shape.mlp_width
+    inner = (3 if shape.activation == "swiglu" else 2) * shape.mlp_width
     return element * residual + (element * (heads + inner) + 4 * shape.heads) / tensor

@@ -136,6 +136,7 @@ def _flops(plan: Plan) -> Table:
 
 def _memory(plan: Plan) -> Table:
     estimates = [estimate for _, estimate in plan.memory]
+    size, unit = _memory_unit(plan)
     parts = (
         ("Weights", "weights"),
         ("fp32 master", "master"),
@@ -149,26 +150,27 @@ def _memory(plan: Plan) -> Table:
         ("Logits, full", "logits_full"),
     )
     rows: list[tuple[Cell, ...]] = [
-        (label, *(_gib(getattr(e, part)) for e in estimates))
+        (label, *(_part(size, getattr(e, part)) for e in estimates))
         for label, part in parts
         if any(getattr(e, part) for e in estimates) and (plan.precision == "bf16" or part != "gradients_fp32")
     ]
     low, high = ("bf16 gradients, ", "fp32 gradients, ") if plan.precision == "bf16" else ("", "")
-    rows.append((f"Least: {low}recomputed, chunks", *(_gib(e.least) for e in estimates)))
-    rows.append((f"Fast: {high}kept, chunks", *(_gib(e.kept) for e in estimates)))
-    rows.append((f"Most: {high}kept, full logits", *(_gib(e.most) for e in estimates)))
+    rows.append((f"Least: {low}recomputed, chunks", *(_part(size, e.least) for e in estimates)))
+    rows.append((f"Fast: {high}kept, chunks", *(_part(size, e.kept) for e in estimates)))
+    rows.append((f"Most: {high}kept, full logits", *(_part(size, e.most) for e in estimates)))
     device = plan.cost.device
     state = "16 to 18 bytes a weight" if plan.precision == "bf16" else "16 bytes a weight"
     return Table(
-        f"Memory per device, GiB ({_division(plan)})",
+        f"Memory per device, {unit} ({_division(plan)})",
         ("", *(f"at {count(context)}" for context, _ in plan.memory)),
         tuple(rows),
-        f"{device.name} has {device.memory_gib:g}. State: {state} before division. {_plural(plan.pass_rows, 'row')} "
-        "per device and pass. Formulas: docs/plan.md; leave 5 to 10 % free.",
+        f"{device.name} has {device.memory_gib:g} GiB. State: {state} before division. "
+        f"{_plural(plan.pass_rows, 'row')} per device and pass. Formulas: docs/plan.md; leave 5 to 10 % free.",
     )
 
 
 def _alternatives(plan: Plan) -> Table:
+    size, unit = _memory_unit(plan)
     room = plan.cost.device.memory_gib * GIB
     names = {
         "ddp": "ddp (all copied)",
@@ -179,16 +181,16 @@ def _alternatives(plan: Plan) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (
             names[parallel],
-            _gib(e.least),
+            _part(size, e.least),
             "yes" if e.least <= room else "no",
-            _gib(e.kept),
+            _part(size, e.kept),
             "yes" if e.kept <= room else "no",
         )
         for parallel, e in plan.alternatives
     ]
     return Table(
         f"Ways to divide over {_plural(plan.cost.devices, 'device')}, at {count(plan.memory[-1][0])}",
-        ("Divided", "Least, GiB", "fits", "Fast, GiB", "fits"),
+        ("Divided", f"Least, {unit}", "fits", f"Fast, {unit}", "fits"),
         tuple(rows),
         f"tensor parallel {plan.tensor}, data parallel {plan.data}.",
     )
@@ -291,8 +293,12 @@ def _giga(flops: float) -> str:
     return f"{flops / 1e9:.1f}" if flops >= 1e10 else f"{flops / 1e9:.3f}"
 
 
-def _gib(n_bytes: float) -> str:
-    return f"{n_bytes / GIB:,.1f}" if n_bytes >= GIB / 10 or not n_bytes else f"{n_bytes / GIB:.3f}"
+def _memory_unit(plan: Plan) -> tuple[int, str]:
+    return (GIB, "GiB") if max(e.most for _, e in plan.memory) >= GIB else (1 << 20, "MiB")
+
+
+def _part(size: int, n_bytes: float) -> str:
+    return f"{n_bytes / size:,.1f}"
 
 
 def _time(seconds: float) -> str:
