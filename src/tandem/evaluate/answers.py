@@ -98,7 +98,7 @@ def ask(
     """Generate an answer to each item and judge it; `prompts` are the items' token ids, `ends` the ids that end one.
 
     An answer is truncated when it has no end and `max_tokens` tokens, or fills the model's `context` together with its
-    prompt; one that would have ended with the very next token counts as truncated too. Records come in the items' order.
+    prompt; one that would have ended with the next token counts as truncated too. Records come in the items' order.
     """
     check(items)
     assert len(items) == len(prompts), f"{len(prompts)} prompts for {len(items)} items"
