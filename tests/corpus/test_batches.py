@@ -11,7 +11,7 @@ from corpus_sample import PlainIds, numbered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tandem.corpus.batches import IGNORED, Batch, Mixed, Part, apportion, once
+from tandem.corpus.batches import IGNORED, Batch, Mixed, Part, apportion, once, tokens_given
 from tandem.corpus.shards import Shards, write_shards
 from tandem.errors import UserError
 
@@ -82,6 +82,7 @@ def test_over_a_stage_the_shares_of_the_rows_are_those_of_the_table(tmp_path: Pa
     for i, share in enumerate(STAGE_ONE):
         assert abs(rows[i] / 2000 - share / 1374.52) < 0.001
         assert mixed.realised()[i].share == rows[i] / 2000
+    assert tokens_given(STAGE_ONE, 4, 50, 40) == [r.tokens for r in mixed.realised()]
 
 
 @settings(max_examples=25, deadline=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tandem.corpus.batches import Batch, Mixed, Part, Realised, once
+from tandem.corpus.batches import Batch, Mixed, Part, Realised, once, tokens_given
 from tandem.corpus.build import BuildReport, build, documents
 from tandem.corpus.document import Document
 from tandem.corpus.ledger import Ledger
@@ -27,5 +27,6 @@ __all__ = [
     "documents",
     "once",
     "read",
+    "tokens_given",
     "write_shards",
 ]

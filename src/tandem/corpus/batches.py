@@ -147,6 +147,11 @@ def once(shards: Shards, context: int, rows: int, *, tokens: int | None = None) 
         yield batch
 
 
+def tokens_given(shares: Sequence[float], context: int, rows: int, steps: int) -> list[int]:
+    """Tokens each source gives in a stage of these shares, exactly: what `Part.offset_tokens` adds up, without files."""
+    return [int(n) * context for n in apportion(shares, rows * steps)]
+
+
 def apportion(shares: Sequence[float], total: int) -> NDArray[np.int64]:
     """Whole numbers that sum to `total`, in proportion to `shares`, by largest remainder (ties: the first)."""
     exact = np.array(shares, dtype=np.float64) / float(np.sum(shares)) * total
