@@ -174,6 +174,9 @@ WORDINGS: dict[str, Wording] = {
         ("Who heads {s}?", "By whom is {s} headed?", "Who is the head of {s}?"),
         ("From whom do orders at {s} come?",),
         "the head of {s}",
+        ("{o} headed {s} from {since} until {until}.", "From {since} until {until}, {s} was headed by {o}.",
+         "Until {until}, the head of {s} was {o}."),
+        ("All orders of {since} to {until} at {s} bear the name of {o}.",),
     ),
     "written_by": Wording(
         ("{o} wrote {s}.", "{s} was written by {o}.", "{s} is by {o}.", "The author of {s} is {o}."),

@@ -1,0 +1,284 @@
+"""Every response of an instruction task is derived here a second time, from the prompt's parts and the facts alone."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from tandem.errors import UserError
+from tandem.world import TASKS, InstructionItem, World, passages, tasks
+from tandem.world.instructions import INSTRUCTIONS
+from tandem.world.templates import WORDINGS, literal
+
+YEAR = re.compile(r"\b\d{4}\b")
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World.make(7, 6000)
+
+
+@pytest.fixture(scope="module")
+def items(world: World) -> list[InstructionItem]:
+    return tasks(world, 80)
+
+
+class Knowledge:
+    """What the facts say, by name."""
+
+    def __init__(self, world: World) -> None:
+        named = {e.id: e for e in world.entities}
+        self.kind = {e.name: e.kind for e in world.entities}
+        self.category = {e.name: e.category for e in world.entities}
+        self.true: dict[tuple[str, str], str] = {}
+        self.facts = {f.id: f for f in world.facts}
+        for fact in world.facts:
+            if fact.status == "current":
+                shown = named[fact.object].name if fact.object in named else fact.object
+                self.true[named[fact.subject].name, fact.relation] = shown
+
+    def named_in(self, text: str, kinds: tuple[str, ...]) -> list[str]:
+        """Names of entities of some kinds that stand in a text, in order."""
+        found = [(text.find(name), name) for name, kind in self.kind.items() if kind in kinds and name in text]
+        longest = [name for _, name in sorted(found)]
+        return [n for n in longest if not any(n != other and n in other for other in longest)]
+
+
+def relation_of(sentence: str) -> str:
+    """The relation a sentence or question states, read from its words."""
+    for name, w in WORDINGS.items():
+        for template in (*w.statements, *w.past, *w.held_out, *w.held_out_past, *w.questions, *w.held_out_questions):
+            pattern = re.escape(template)
+            for part in ("s", "o", "since", "until"):
+                year = part in ("since", "until") or (part == "o" and name.endswith("year"))
+                pattern = pattern.replace(rf"\{{{part}\}}", r"\d+" if year else ".+")
+            pattern = pattern[0].lower() + pattern[1:] if sentence[0].islower() else pattern
+            if re.fullmatch(pattern, sentence) or re.fullmatch(pattern[0].upper() + pattern[1:], sentence):
+                return name
+    raise AssertionError(sentence)
+
+
+def by_subject(k: Knowledge, x: str, relation: str, kinds: tuple[str, ...]) -> dict[str, str]:
+    return {name: k.true[name, relation] for name in k.named_in(x, kinds)}
+
+
+def topic(k: Knowledge, x: str) -> str:
+    topics = {"born": "birth", "died": "death", "marr": "marriage", "work": "work", "live": "home", "foun": "founding"}
+    return topics.get(relation_of(x)[:4], "writing")
+
+
+def answer_type(k: Knowledge, x: str) -> str:
+    relation = relation_of(x)
+    if relation.endswith("_year"):
+        return "year"
+    reached = {k.category[o] for (_, r), o in k.true.items() if r == relation}
+    return reached.pop()
+
+
+def read(relation: str, kinds: tuple[str, ...]) -> Callable[[Knowledge, dict[str, str]], str]:
+    def answer(k: Knowledge, f: dict[str, str]) -> str:
+        said = by_subject(k, f["x"], relation, kinds)
+        (asked,) = (name for name in said if name in f["a"])
+        assert said[asked] in f["x"]
+        return said[asked]
+
+    return answer
+
+
+def passive(k: Knowledge, f: dict[str, str]) -> str:
+    person, verb, thing = re.fullmatch(r"(.+?) (wrote|founded) (.+)\.", f["x"]).groups()  # type: ignore[union-attr]
+    assert k.true[thing, {"wrote": "written_by", "founded": "founded_by"}[verb]] == person
+    return f"{thing} was {'written' if verb == 'wrote' else 'founded'} by {person}."
+
+
+def without_year(k: Knowledge, f: dict[str, str]) -> str:
+    person, town, year = re.fullmatch(r"(.+) was born in (\w+) in (\d+)\.", f["x"]).groups()  # type: ignore[union-attr]
+    assert (k.true[person, "born_in"], k.true[person, "born_year"]) == (town, year)
+    return f"{person} was born in {town}."
+
+
+def earliest(k: Knowledge, f: dict[str, str]) -> str:
+    born = by_subject(k, f["x"], "born_year", ("person",))
+    return min(born, key=lambda name: int(born[name]))
+
+
+def newest(k: Knowledge, f: dict[str, str]) -> str:
+    published = by_subject(k, f["x"], "published_year", ("work",))
+    return max(published, key=lambda name: int(published[name]))
+
+
+def yes(right: bool) -> str:
+    return "yes" if right else "no"
+
+
+def same_year(k: Knowledge, f: dict[str, str]) -> str:
+    one, other = by_subject(k, f["x"], "born_year", ("person",)).values()
+    return yes(one == other)
+
+
+def known(relation: str) -> Callable[[Knowledge, dict[str, str]], str]:
+    def answer(k: Knowledge, f: dict[str, str]) -> str:
+        (subject,) = k.named_in(f["a"], ("person", "town", "work"))
+        return k.true[subject, relation]
+
+    return answer
+
+
+DERIVE: dict[str, Callable[[Knowledge, dict[str, str]], str]] = {
+    "kind_of_name": lambda k, f: k.category[f["x"]],
+    "topic_of_sentence": lambda k, f: topic(k, f["x"]),
+    "answer_type": lambda k, f: answer_type(k, f["x"]),
+    "extract_person": lambda k, f: k.named_in(f["x"], ("person",))[0],
+    "extract_place": lambda k, f: k.named_in(f["x"], ("town",))[0],
+    "extract_year": lambda k, f: YEAR.findall(f["x"])[0],
+    "earlier_year": lambda k, f: min(f["a"], f["b"], key=int),
+    "born_first": earliest,
+    "newer_work": newest,
+    "says_town": lambda k, f: yes(f["a"] in f["x"]),
+    "says_person": lambda k, f: yes(f["a"] in f["x"]),
+    "same_year": same_year,
+    "swap_names": lambda k, f: f"{f['b']} and {f['a']}",
+    "passive_voice": passive,
+    "drop_year": without_year,
+    "family_name": lambda k, f: f["x"].split()[1],
+    "family_name_first": lambda k, f: "{1}, {0}".format(*f["x"].split()),
+    "last_in_list": lambda k, f: f["x"].split(", ")[-1],
+    "count_names": lambda k, f: ("one", "two", "three", "four", "five")[f["x"].count(",")],
+    "read_author": read("written_by", ("work",)),
+    "read_birthplace": read("born_in", ("person",)),
+    "read_founding_year": read("founded_year", ("school", "company")),
+    "know_birthplace": known("born_in"),
+    "know_author": known("written_by"),
+    "know_country": known("lies_in"),
+}
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_every_response_follows_from_the_prompt_and_the_facts(world: World, held_out: bool) -> None:
+    knowledge = Knowledge(world)
+    made = tasks(world, 25, held_out=held_out)
+    assert {item.task for item in made} == set(DERIVE) == {task.name for task in TASKS}
+    for item in made:
+        assert DERIVE[item.task](knowledge, item.meta["fields"]) == item.response, item
+
+
+def test_sentences_in_prompts_state_facts_that_hold(world: World, items: list[InstructionItem]) -> None:
+    knowledge = Knowledge(world)
+    for item in items:
+        for fact in (knowledge.facts[f] for f in item.meta["facts"]):
+            assert fact.status == "current"
+            assert fact.subject in item.meta["entities"]
+
+
+def test_extraction_is_never_ambiguous(world: World, items: list[InstructionItem]) -> None:
+    knowledge = Knowledge(world)
+    for item in items:
+        x = item.meta["fields"].get("x", "")
+        if item.task == "extract_person":
+            assert len(knowledge.named_in(x, ("person",))) == 1
+        if item.task == "extract_place":
+            assert len(knowledge.named_in(x, ("town",))) == 1
+        if item.task == "extract_year":
+            assert len(YEAR.findall(x)) == 1
+
+
+def test_the_words_of_a_prompt_are_the_instruction_it_records(items: list[InstructionItem]) -> None:
+    for item in items:
+        assert item.prompt == INSTRUCTIONS[item.task].usual[item.meta["wording"]].format(**item.meta["fields"])
+
+
+def test_every_task_uses_several_instructions_evenly(items: list[InstructionItem]) -> None:
+    for task in TASKS:
+        used = Counter(item.meta["wording"] for item in items if item.task == task.name)
+        assert len(used) == len(INSTRUCTIONS[task.name].usual) >= 4
+        assert min(used.values()) >= 5
+
+
+def test_prompts_and_responses_are_short(items: list[InstructionItem]) -> None:
+    for item in items:
+        assert len(item.prompt.split()) <= 40
+        assert 1 <= len(item.response.split()) <= (8 if item.type == "rewriting" else 6)
+
+
+def test_only_rewritten_sentences_end_with_a_full_stop(items: list[InstructionItem]) -> None:
+    for item in items:
+        assert item.response == item.response.strip()
+        assert item.response.endswith(".") == (item.task in ("passive_voice", "drop_year"))
+
+
+def test_closed_lists_of_answers_are_given_evenly(world: World) -> None:
+    for task in TASKS:
+        if task.options:
+            given = Counter(item.response for item in tasks(world, 60, names=[task.name]))
+            assert set(given) == set(task.options)
+            assert max(given.values()) <= -(-60 // len(task.options))
+
+
+def test_without_a_closed_list_no_answer_is_common(items: list[InstructionItem]) -> None:
+    for task in TASKS:
+        given = Counter(item.response for item in items if item.task == task.name)
+        if not task.options and task.name != "know_country":
+            assert max(given.values()) / given.total() < 0.2, task.name
+
+
+def test_the_place_of_the_right_name_does_not_give_it_away(world: World) -> None:
+    for name in ("born_first", "newer_work", "read_author", "read_birthplace", "read_founding_year", "earlier_year"):
+        made = tasks(world, 300, names=[name])
+        first = 0
+        for item in made:
+            fields = item.meta["fields"]
+            if name == "earlier_year":
+                first += item.response == fields["a"]
+            else:
+                first += fields["x"].find(item.response) < len(fields["x"]) / 2 - len(item.response) / 2
+        assert 0.38 < first / len(made) < 0.62, name
+
+
+def test_knowledge_is_asked_only_where_a_passage_states_it(world: World, items: list[InstructionItem]) -> None:
+    told = {m.fact for p in passages(world) for m in p.mentions}
+    asked = [item for item in items if item.type == "knowledge"]
+    assert asked
+    for item in asked:
+        assert set(item.meta["facts"]) <= told
+        assert item.response not in item.prompt
+
+
+def test_held_out_wordings_never_stand_in_items_to_train_on(world: World, items: list[InstructionItem]) -> None:
+    pieces = [literal(t) for w in WORDINGS.values() for t in (*w.held_out, *w.held_out_past, *w.held_out_questions)]
+    pieces += [literal(t) for i in INSTRUCTIONS.values() for t in i.held_out]
+    text = "\n".join(item.prompt for item in items)
+    assert [piece for piece in pieces if piece in text] == []
+    held = tasks(world, 5, held_out=True)
+    assert all(any(p in item.prompt for p in pieces) and item.meta["template_held_out"] for item in held)
+
+
+def test_there_are_at_least_three_tasks_of_each_of_eight_types() -> None:
+    types = Counter(task.type for task in TASKS)
+    assert len(types) == 8
+    assert min(types.values()) >= 3
+    assert set(INSTRUCTIONS) == {task.name for task in TASKS}
+
+
+def test_no_two_items_of_a_task_are_the_same_instance(world: World) -> None:
+    made = tasks(world, 300)
+    assert len({item.id for item in made}) == len(made)
+    assert len({(i.task, *i.meta["fields"].values()) for i in made}) == len(made)
+
+
+def test_items_of_one_task_do_not_depend_on_which_others_are_made(world: World, items: list[InstructionItem]) -> None:
+    assert tasks(world, 80, names=["same_year"]) == [item for item in items if item.task == "same_year"]
+    assert tasks(world, 20, names=["same_year"]) != tasks(world, 20, seed=1, names=["same_year"])
+
+
+def test_a_tiny_world_gives_the_items_it_has() -> None:
+    made = tasks(World.make(1, 100), 200)
+    assert {item.type for item in made} == {task.type for task in TASKS}
+    assert len(made) < 200 * len(TASKS)
+
+
+def test_an_unknown_task_is_refused_by_name(world: World) -> None:
+    with pytest.raises(UserError, match="there is no task 'juggling'"):
+        tasks(world, 1, names=["juggling"])
