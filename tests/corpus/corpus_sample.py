@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import subprocess
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tandem.corpus.shards import Shards, write_shards
 
@@ -39,6 +42,20 @@ def numbered(folder: Path, lengths: Sequence[int], seed: int = 0) -> Shards:
     starts = np.cumsum([0, *lengths])
     documents = [np.arange(a, b) for a, b in pairwise(starts)]
     return write_shards(folder, documents, PlainIds(int(starts[-1]) + 1), seed=seed)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A disk of the given size; skips the test where mounting one is not allowed."""
+    folder.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], capture_output=True
+    ).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 def text_of(shards: Shards) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from corpus_sample import ByteEncoder, text_of
+from corpus_sample import ByteEncoder, small_disk, text_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ from tandem.corpus.document import Document
 from tandem.corpus.ledger import Ledger
 from tandem.corpus.read import SourceSpec
 from tandem.corpus.shards import Shards
-from tandem.errors import UserError
+from tandem.errors import Failure, UserError
 
 
 def made(texts: Sequence[str]) -> list[Document]:
@@ -157,6 +157,23 @@ def test_an_error_in_the_middle_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.jsonl:3001"):
         build(SourceSpec(str(tmp_path / "a.jsonl")), ByteEncoder(), tmp_path / "c", memory=1)
     assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_a_disk_that_fills_up_at_any_point_leaves_nothing_behind(tmp_path: Path) -> None:
+    texts = [f"text {n} " * 20 for n in range(4000)]
+    for size in ("50k", "400k", "1300k"):
+        with small_disk(tmp_path / size, size) as disk:
+            with pytest.raises(Failure, match="the disk is full"):
+                build(made(texts), ByteEncoder(), disk / "c", memory=100_000)
+            assert list(disk.iterdir()) == []
+
+
+def test_what_a_killed_build_left_is_swept_away_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / "c.tmp" / "train" / "buckets").mkdir(parents=True)
+    (tmp_path / "c.tmp" / "train" / "tokens.bin").write_bytes(b"half")
+    build(made(["a", "b"]), ByteEncoder(), tmp_path / "c")
+    assert [p.name for p in tmp_path.iterdir()] == ["c"]
+    Shards(tmp_path / "c" / "train").verify()
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 5.0])

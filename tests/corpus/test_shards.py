@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corpus_sample import ByteEncoder, PlainIds, numbered, text_of
+from corpus_sample import ByteEncoder, PlainIds, numbered, small_disk, text_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -179,14 +179,7 @@ def test_a_write_that_fails_names_the_folder_and_leaves_nothing(tmp_path: Path) 
 
 
 def test_a_full_disk_is_called_by_its_name_and_nothing_is_left(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(disk)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small disk needs root")
-    try:
+    with small_disk(tmp_path / "disk", "200k") as disk:
         with pytest.raises(Failure, match="the disk is full"):
             write_shards(disk / "s", ([i % 99] * 100 for i in range(5000)), PlainIds(100), buffer=20_000)
         assert list(disk.iterdir()) == []
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)

@@ -148,7 +148,7 @@ def once(shards: Shards, context: int, rows: int, *, tokens: int | None = None) 
 
 
 def tokens_given(shares: Sequence[float], context: int, rows: int, steps: int) -> list[int]:
-    """Tokens each source gives in a stage of these shares, exactly: what `Part.offset_tokens` adds up, without files."""
+    """Tokens each source gives in a stage, exactly: what `Part.offset_tokens` adds up, without opening files."""
     return [int(n) * context for n in apportion(shares, rows * steps)]
 
 
