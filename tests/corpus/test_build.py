@@ -70,7 +70,7 @@ def test_every_step_lets_out_what_comes_in_but_for_what_it_removed(tmp_path: Pat
     assert 47_500 <= limited.bytes_read <= 50_000
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(n=st.integers(2, 40), share=st.sampled_from([0.001, 0.1, 0.5, 0.9]), seed=st.integers(0, 99))
 def test_the_split_depends_on_the_texts_alone_and_holds_one_out_at_least(
     tmp_path_factory: pytest.TempPathFactory, n: int, share: float, seed: int
@@ -100,7 +100,7 @@ def test_equal_texts_of_two_sources_fall_to_the_same_part(tmp_path: Path) -> Non
 
 
 def test_copies_that_are_kept_stay_in_one_part(tmp_path: Path) -> None:
-    for seed in range(20):
+    for seed in range(8):
         texts = [f"text {n} {seed}" for n in range(4)] * 3
         random.Random(seed).shuffle(texts)
         build(made(texts), ByteEncoder(), tmp_path / str(seed), validation=0.01, deduplicate=False)
