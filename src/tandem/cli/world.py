@@ -50,14 +50,12 @@ def _show(world: World, counts: dict[str, int]) -> None:
     print(f"A made-up world from seed {world.seed}. Results measured on it are labelled “{MECHANISM}”.\n")
     for view, count in counts.items():
         print(f"  {view:<10}{count:>12,}")
+    print()
     held = summary(world)
-    for title, key in (
-        ("entities", "entities_by_kind"),
-        ("facts", "facts_by_status"),
-        ("mentioned", "facts_by_mentions"),
-    ):
-        parts = ", ".join(f"{count:,} {name}" for name, count in held[key].items())
-        print(textwrap.fill(f"{title}: {parts}", 78, initial_indent="  ", subsequent_indent="    "))
+    _print("entities: " + ", ".join(f"{count:,} {kind}" for kind, count in held["entities_by_kind"].items()))
+    _print("facts: " + ", ".join(f"{count:,} {status}" for status, count in held["facts_by_status"].items()))
+    often = [f"{count:,} × {times}" for times, count in held["facts_by_mentions"].items()]
+    _print("facts by how often passages mention them: " + ", ".join(often))
     _examples(world)
 
 
@@ -67,16 +65,18 @@ def _examples(world: World) -> None:
     from tandem.world import choices, passages, questions, tasks
 
     print("\nA passage")
-    for passage in islice(passages(world), 1):
-        print(textwrap.fill(passage.text, 78, initial_indent="  ", subsequent_indent="  "))
+    _print(max((p.text for p in islice(passages(world), 20)), key=len))
     print("\nQuestions of one, two and three hops")
     for question in questions(world, n=3):
-        print(f"  {question.text}  →  {question.answers[0]}")
+        _print(f"{question.text} → {question.answers[0]}")
     print("\nMultiple choice")
     for item in choices(world, 1):
-        print(f"  {item.text}  {' · '.join(item.choices)}  →  {item.answers[0]}")
+        _print(f"{item.text} {' · '.join(item.choices)} → {item.answers[0]}")
     print("\nInstruction tasks, one of each type")
     shown = {item.type: item for item in reversed(tasks(world, 1))}
     for type_, example in sorted(shown.items()):
-        text = f"{type_}: {example.prompt}  →  {example.response}"
-        print(textwrap.fill(text, 78, initial_indent="  ", subsequent_indent="    "))
+        _print(f"{type_}: {example.prompt} → {example.response}")
+
+
+def _print(text: str) -> None:
+    print(textwrap.fill(text, 78, initial_indent="  ", subsequent_indent="    "))
