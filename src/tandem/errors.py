@@ -29,5 +29,5 @@ class UserError(TandemError, ValueError):
     exit_status = 2
 
 
-class Failure(TandemError, RuntimeError):
+class Failure(TandemError, RuntimeError):  # noqa: N818 — it is what the work did, not a mistake in the code
     """The input was fine, the work failed: a full disk, a diverged loss, a lost process. Exit status 1."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tandem.recipes.plan import Plan
+    from tandem.recipes.planned import Plan
     from tandem.runs import Table
 
 _CHANGED = {

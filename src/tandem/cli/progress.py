@@ -111,7 +111,11 @@ class Bars(Lines):
 
         now = time.monotonic()
         if self._bar is None:
-            columns = (BarColumn(bar_width=24), TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.description}"))
+            columns = (
+                BarColumn(bar_width=24),
+                TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+                TextColumn("{task.description}"),
+            )
             self._bar = Bar(*columns, transient=True, auto_refresh=False)
             self._bar.start()
             self._task = self._bar.add_task("", total=progress.steps)

@@ -8,10 +8,17 @@ from pathlib import Path
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `tandem quickstart`."""
-    parser.add_argument("--text", type=Path, help="a folder or file of your own text to use instead of Python's library")
+    parser.add_argument(
+        "--text", type=Path, help="a folder or file of your own text to use instead of Python's library"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="run folder (default: %(default)s)")
     parser.add_argument(
-        "--set", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="change one key of the recipe; repeatable"
+        "--set",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one key of the recipe; repeatable",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")

@@ -11,7 +11,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="a recipe file, or the name of one that ships with Tandem (quickstart, gpu-1h)")
     parser.add_argument("--out", type=Path, help="run folder (default: runs/NAME of the recipe)")
     parser.add_argument(
-        "--set", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="change one key of the recipe; repeatable"
+        "--set",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one key of the recipe; repeatable",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")

@@ -7,17 +7,17 @@ of a section and cannot see its neighbours.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
+from tandem.corpus.mixture import NESTED
 from tandem.errors import UserError
-from tandem.recipes import devices, provenance
+from tandem.recipes import devices, provenance, toml
 from tandem.recipes.check import Problem, known_keys, suggest
-from tandem.recipes.sections import NESTED, Recipe, Source, Stage
+from tandem.recipes.recipe import Recipe
+from tandem.recipes.sections import Source, Stage
 from tandem.text import count
 
-SHARE_TOLERANCE = 0.001
 TABLE_TOLERANCE = 0.001
 PYTHON_TEXTS = ("python:code", "python:docstrings")
 WORLD_TEXTS = ("world:passages",)
@@ -25,9 +25,9 @@ WORLD_TEXTS = ("world:passages",)
 
 def problems(recipe: Recipe) -> list[Problem]:
     """All disagreements within a recipe whose form is right."""
-    names = [*_mixture_names(recipe), *_cycles(recipe)]
-    found = [*names, *_mixture_rows(recipe), *_sources(recipe), *_stages(recipe), *_schedules(recipe)]
-    if not names:
+    unclear = [*_mixture_names(recipe), *_mixture_sums(recipe)] or [*_cycles(recipe)]
+    found = [*unclear, *_sources(recipe), *_stages(recipe), *_schedules(recipe)]
+    if not unclear:
         found += _tables(recipe)
     return [
         *found,
@@ -117,44 +117,27 @@ def _mixture_names(recipe: Recipe) -> Iterator[Problem]:
                 )
 
 
+def _mixture_sums(recipe: Recipe) -> Iterator[Problem]:
+    """What the corpus's own arithmetic says of each mixture."""
+    for name in recipe.mixture:
+        try:
+            recipe.table(name)
+        except UserError as e:
+            yield _of_mixture(e)
+
+
 def _cycles(recipe: Recipe) -> Iterator[Problem]:
-    inner = {
-        name: [row.removeprefix(NESTED) for row in rows if row.startswith(NESTED)]
-        for name, rows in recipe.mixture.items()
-    }
-    for name in inner:
-        reached: set[str] = set()
-        frontier = list(inner[name])
-        while frontier:
-            at = frontier.pop()
-            if at not in reached:
-                reached.add(at)
-                frontier += inner.get(at, [])
-        if name in reached:
-            yield Problem(("mixture", name), "contains itself", "a mixture may only hold the data of others")
+    mixtures = recipe.mixtures()
+    for mixture in mixtures.values():
+        try:
+            mixture.sources(mixtures)
+        except UserError as e:
+            yield _of_mixture(e)
 
 
-def _mixture_rows(recipe: Recipe) -> Iterator[Problem]:
-    for mixture, rows in recipe.mixture.items():
-        key = ("mixture", mixture)
-        if not rows:
-            yield Problem(key, "has no rows", "add a row per source, such as: text = { share = 1.0 }")
-            continue
-        neither = [row for row, part in rows.items() if part.share is None and part.tokens is None]
-        both = [row for row, part in rows.items() if part.share is not None and part.tokens is not None]
-        for row in neither:
-            yield Problem((*key, row), "has neither share nor tokens", "add one: { share = 0.5 } or { tokens = 55e9 }")
-        for row in both:
-            yield Problem((*key, row), "has both share and tokens", "keep one of them")
-        shares = [part.share for part in rows.values() if part.share is not None]
-        if neither or both:
-            continue
-        if 0 < len(shares) < len(rows):
-            yield Problem(key, "gives shares for some rows and tokens for others", "give one kind for all rows")
-        elif shares and abs(math.fsum(shares) - 1) > SHARE_TOLERANCE:
-            yield Problem(
-                key, f"has shares that sum to {math.fsum(shares):.6g}, not 1", "mend the shares, or give tokens instead"
-            )
+def _of_mixture(error: UserError) -> Problem:
+    key = toml.split_key(error.where or "") or ("mixture",)
+    return Problem(key, f"does not make sense: {error.problem}", error.remedy or "")
 
 
 def _tables(recipe: Recipe) -> Iterator[Problem]:

@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 
 from tandem.errors import UserError
 from tandem.recipes import toml
-from tandem.recipes.sections import Recipe
+from tandem.recipes.recipe import Recipe
 from tandem.recipes.toml import Key
 
 

@@ -7,46 +7,16 @@ compared with it, figure by figure, at the printed number of decimals. What this
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import TYPE_CHECKING
 
 from tandem.errors import UserError
 from tandem.recipes import published
+from tandem.recipes.planned import Comparison, Difference, MixturePlan, StagePlan
 from tandem.recipes.published import Published
-from tandem.recipes.sections import Recipe
-
-if TYPE_CHECKING:
-    from tandem.recipes.plan import MixturePlan, StagePlan
+from tandem.recipes.recipe import Recipe
 
 TOKENS, EPOCHS, SHARE = "Tokens (B)", "Epochs", "Sampling prop. (%)"
 BILLION = 1e9
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One published table against the plan."""
-
-    table: str
-    """Its title."""
-    of: str
-    """What of the recipe it is compared with."""
-    figures: int
-    """How many figures were compared."""
-    differences: tuple[Difference, ...]
-    """Those that are not the same."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A printed figure that the arithmetic does not give."""
-
-    figure: str
-    """Row and column."""
-    printed: float
-    """As published."""
-    computed: float
-    """As planned."""
 
 
 def comparisons(recipe: Recipe, mixtures: Sequence[MixturePlan], stages: Sequence[StagePlan]) -> Iterator[Comparison]:

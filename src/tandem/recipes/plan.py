@@ -10,197 +10,19 @@ rounded only where they are printed.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from tandem.corpus.mixture import seen
 from tandem.decoder.shape import Shape
 from tandem.errors import UserError
 from tandem.recipes import agreement, comparison, devices, memory, provenance, published
-from tandem.recipes.comparison import Comparison
 from tandem.recipes.devices import Accelerator
 from tandem.recipes.memory import Memory, Parallel
-from tandem.recipes.provenance import Setting
-from tandem.recipes.sections import NESTED, Recipe
+from tandem.recipes.planned import Cost, Implied, MixturePlan, MixtureRow, Plan, SourcePlan, StagePlan
+from tandem.recipes.recipe import Recipe
 
-DAY = 86_400
 HOUR = 3_600
-
-
-@dataclass(frozen=True)
-class MixtureRow:
-    """One row of a mixture."""
-
-    name: str
-    """As the recipe writes it."""
-    title: str
-    """For tables."""
-    share: float
-    """Of the tokens seen."""
-    tokens: float
-    """Seen over all stages of the mixture."""
-    epochs: float | None
-    """Times each is seen, where the recipe says it."""
-    unique: float | None
-    """Tokens that must exist: seen / epochs."""
-
-
-@dataclass(frozen=True)
-class MixturePlan:
-    """A mixture over the stages that use it."""
-
-    name: str
-    """Its key."""
-    stages: tuple[str, ...]
-    """Those that use it."""
-    rows: tuple[MixtureRow, ...]
-    """In the order of the recipe."""
-    tokens: float
-    """Seen in all."""
-
-
-@dataclass(frozen=True)
-class SourcePlan:
-    """A source over the whole run."""
-
-    name: str
-    """Its key."""
-    title: str
-    """For tables."""
-    tokens: float
-    """Seen over all stages, nested mixtures taken apart."""
-    share: float
-    """Of all tokens."""
-    unique: float | None
-    """Tokens that must exist, where a mixture says it."""
-    epochs: float | None
-    """Passes over them in the whole run."""
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """A stage of pre-training."""
-
-    name: str
-    """Its name."""
-    mixture: str
-    """What it reads."""
-    context: int
-    """Tokens per row."""
-    tokens: int
-    """Asked for."""
-    batch: int
-    """Tokens per step."""
-    rows: int
-    """Rows per step."""
-    steps: int
-    """Optimiser steps."""
-    seen: int
-    """Steps × batch: the tokens asked for, to whole batches."""
-    flops_per_token: float
-    """Forward and backward, full attention square."""
-    flops_per_token_causal: float
-    """The same, causal half of the attention."""
-    flops: float
-    """Of the stage, full attention square."""
-    seconds: float
-    """At the planned MFU."""
-    tokens_per_second: float
-    """Of all devices together."""
-
-
-@dataclass(frozen=True)
-class Implied:
-    """What the talk's price implies: MFU = FLOPs of 1T tokens × price / (paid × seconds per hour × peak)."""
-
-    terms: str
-    """Terms of the price."""
-    price: float
-    """Dollars for a device and hour."""
-    tflops: float
-    """Peak of a device."""
-    mfu: tuple[float, ...]
-    """For each of the plan's lengths."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Time and money on a kind of device."""
-
-    device: Accelerator
-    """Where."""
-    devices: int
-    """How many."""
-    mfu: float
-    """Share of the peak that the model FLOPs use, assumed."""
-    seconds: float
-    """Of the whole pre-training."""
-    device_hours: float
-    """All devices together."""
-    price: float | None
-    """Dollars for a device and hour, if given."""
-    money: float | None
-    """Dollars for the whole pre-training."""
-    per_trillion: float | None
-    """Dollars for 1T tokens of this run's mean length."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything `tandem plan` prints."""
-
-    name: str
-    """The recipe's."""
-    title: str
-    """The recipe's."""
-    notes: tuple[str, ...]
-    """The recipe's."""
-    warnings: tuple[str, ...]
-    """What is missing or unused, in sentences."""
-    mixtures: tuple[MixturePlan, ...]
-    """In the order of the recipe."""
-    sources: tuple[SourcePlan, ...]
-    """In the order of the recipe."""
-    stages: tuple[StagePlan, ...]
-    """In order."""
-    shape: Shape
-    """The decoder."""
-    parameters: int
-    """All weights."""
-    matmul_parameters: int
-    """Weights every token is multiplied with."""
-    tokens: int
-    """Asked for, over all stages."""
-    flops: float
-    """Full attention square."""
-    flops_causal: float
-    """Causal half of the attention."""
-    flops_longest: float
-    """The same tokens all at the longest context, full square: what the length curriculum saves against."""
-    precision: str
-    """fp32 or bf16."""
-    parallel: str
-    """ddp, zero1, zero2 or fsdp."""
-    data: int
-    """Data-parallel degree."""
-    tensor: int
-    """Tensor-parallel degree."""
-    pass_rows: int
-    """Rows per device and pass."""
-    memory: tuple[tuple[int, Memory], ...]
-    """For each context length, bytes on one device."""
-    alternatives: tuple[tuple[Parallel, Memory], ...]
-    """For each way to divide the work, bytes on one device at the longest context."""
-    cost: Cost
-    """Time and money."""
-    paid_per_trillion: float
-    """The talk's price of 1T tokens, dollars."""
-    implied: tuple[Implied, ...]
-    """What that price implies for this model on TPU-v4."""
-    settings: tuple[Setting, ...]
-    """Every setting with its provenance."""
-    comparisons: tuple[Comparison, ...]
-    """Published figures beside the plan's."""
 
 
 def plan(recipe: Recipe) -> Plan:
@@ -312,46 +134,31 @@ def _stage(recipe: Recipe, index: int, shape: Shape, rate: float) -> StagePlan:
 
 
 def _mixture(recipe: Recipe, name: str) -> MixturePlan:
-    parts = recipe.mixture[name]
     using = [stage for stage in recipe.stage if stage.mixture == name]
-    table = sum(part.tokens or 0 for part in parts.values())
-    total = float(table or sum(stage.tokens for stage in using))
+    table = recipe.table(name)
+    total = float(table.total or sum(stage.tokens for stage in using))
     rows = []
-    for row, share in recipe.rows(name):
-        part = parts[row]
-        seen = float(part.tokens or share * total)
-        unique = seen / part.epochs if part.epochs else None
-        rows.append(MixtureRow(row, _title(recipe, row, part.title), share, seen, part.epochs, unique))
+    for row in table.rows:
+        share = table.shares[row.name]
+        tokens = row.tokens or share * total
+        unique = tokens / row.epochs if row.epochs else None
+        rows.append(MixtureRow(row.name, row.title, share, tokens, row.epochs, unique))
     return MixturePlan(name, tuple(stage.name for stage in using), tuple(rows), total)
 
 
-def _title(recipe: Recipe, row: str, given: str) -> str:
-    if row.startswith(NESTED):
-        return given or f"Data of mixture {row.removeprefix(NESTED)}"
-    return given or recipe.sources[row].title or row
-
-
 def _sources(recipe: Recipe, mixtures: tuple[MixturePlan, ...], tokens: int) -> tuple[SourcePlan, ...]:
-    seen = dict.fromkeys(recipe.sources, 0.0)
-    for stage in recipe.stage:
-        for source, share in recipe.shares(stage.mixture).items():
-            seen[source] += share * stage.tokens
+    read = seen([(recipe.shares(stage.mixture), stage.tokens) for stage in recipe.stage])
     unique: dict[str, float] = {}
     for mixture in mixtures:
         for row in mixture.rows:
             if row.unique is not None:
                 unique[row.name] = max(unique.get(row.name, 0.0), row.unique)
-    return tuple(
-        SourcePlan(
-            name,
-            recipe.sources[name].title or name,
-            n,
-            n / tokens,
-            unique.get(name),
-            n / unique[name] if name in unique else None,
-        )
-        for name, n in seen.items()
-    )
+    found = []
+    for name, source in recipe.sources.items():
+        n = read.get(name, 0.0)
+        epochs = n / unique[name] if name in unique else None
+        found.append(SourcePlan(name, source.title or name, n, n / tokens, unique.get(name), epochs))
+    return tuple(found)
 
 
 def _cost(recipe: Recipe, device: Accelerator, flops: float, rate: float, tokens: int) -> Cost:

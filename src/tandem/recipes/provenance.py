@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel
 
-from tandem.recipes.sections import Recipe
+from tandem.recipes.recipe import Recipe
 
 Status: TypeAlias = Literal["published", "derived", "chosen", "default"]
 

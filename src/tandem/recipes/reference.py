@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tandem.recipes import check, quantities, toml
-from tandem.recipes.sections import Recipe
+from tandem.recipes.recipe import Recipe
 
 _HEAD = """\
 # Recipes

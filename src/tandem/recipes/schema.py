@@ -17,7 +17,7 @@ import tandem
 from tandem.errors import UserError
 from tandem.recipes import check, toml
 from tandem.recipes.check import RecipeError
-from tandem.recipes.sections import Recipe
+from tandem.recipes.recipe import Recipe
 from tandem.recipes.toml import Key
 
 __all__ = ["Recipe", "RecipeError", "load", "parse", "resolved", "shipped", "shipped_file"]

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tandem.recipes import memory
-from tandem.recipes.plan import DAY, MixturePlan, Plan
+from tandem.recipes.planned import MixturePlan, Plan
 from tandem.recipes.provenance import Setting
 from tandem.runs import Cell, Table
 from tandem.text import count, duration
 
 GIB = 1 << 30
+DAY = 86_400
 NOTHING = "–"
 _UNITS = ((1e9, "B"), (1e6, "M"), (1e3, "K"))
 

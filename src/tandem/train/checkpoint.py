@@ -120,7 +120,9 @@ def restore(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) ->
     own = trainable(model)
     for name in sorted(saved.keys() ^ own.keys()):
         whose = "the checkpoint" if name in saved else "the model"
-        raise UserError(f"only {whose} has a parameter {name!r}", where=str(folder), remedy="use the model it was made with")
+        raise UserError(
+            f"only {whose} has a parameter {name!r}", where=str(folder), remedy="use the model it was made with"
+        )
     with torch.no_grad():
         for name, parameter in own.items():
             if parameter.shape != saved[name].shape:

@@ -45,6 +45,7 @@ class Batches(Protocol):
     """Rows per step."""
     context: int
     """Tokens per row."""
+
     def batch(self, step: int, first_row: int = 0, n_rows: int | None = None) -> Batch:
         """The batch of a step, or some of its rows."""
         ...
@@ -129,7 +130,9 @@ class Progress:
     """Learning rate of the last step."""
 
 
-def decoder_loss(model: nn.Module, tokens: torch.Tensor, targets: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
+def decoder_loss(
+    model: nn.Module, tokens: torch.Tensor, targets: torch.Tensor, documents: torch.Tensor
+) -> torch.Tensor:
     """The default `Loss`: what our decoder computes without a full logits tensor."""
     loss: torch.Tensor = model.loss(tokens, targets, documents)  # type: ignore[operator]
     return loss

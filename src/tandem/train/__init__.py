@@ -1,0 +1,1 @@
+"""One loop for pre-training in stages and instruction tuning."""
