@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tandem.recipes import schema
-from tandem.recipes.sections import Recipe
+from tandem.recipes.recipe import Recipe
 
 SMALL = """\
 name = "small"

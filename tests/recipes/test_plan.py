@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tandem.decoder.shape import Shape
 from tandem.recipes import published, schema
-from tandem.recipes.plan import Plan, plan
+from tandem.recipes.plan import plan
+from tandem.recipes.planned import Plan
 
 BILLION = 1e9
 STAGE_1 = published.table("xgen-stage-1")

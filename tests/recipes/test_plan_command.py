@@ -9,7 +9,7 @@ import pytest
 
 from tandem.cli.main import main
 from tandem.recipes import check, reference
-from tandem.recipes.sections import Recipe
+from tandem.recipes.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,8 @@ import pytest
 
 from tandem.errors import UserError
 from tandem.recipes import schema
-from tandem.recipes.sections import Recipe, Schedule
+from tandem.recipes.recipe import Recipe
+from tandem.recipes.sections import Schedule
 
 Changed = Callable[..., Recipe]
 

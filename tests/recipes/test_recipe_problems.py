@@ -25,7 +25,7 @@ PROBLEMS = {
         "code = { share = 0.6 }",
         "code = { tokens = 6 }",
         "mixture.first",
-        "tokens for others",
+        "shares for others",
     ),
     "unknown mixture": ('mixture = "second"', 'mixture = "secnd"', "stage.long.mixture", "did you mean 'second'?"),
     "unknown source": (

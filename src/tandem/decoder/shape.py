@@ -111,7 +111,7 @@ class Shape:
                 raise UserError(f"is {getattr(self, name)}", where=name, remedy="a size is at least 1")
         if self.heads % self.kv_heads:
             raise UserError(
-                f"{self.kv_heads} key/value heads cannot be shared evenly by {self.heads} query heads",
+                f"is {self.kv_heads}, which does not divide the {self.heads} query heads",
                 where="kv_heads",
                 remedy="choose a divisor of heads",
             )
@@ -123,14 +123,14 @@ class Shape:
             raise UserError(f"is {self.window}", where="window", remedy="leave it out, or give at least 1")
         if self.rope_scaling is not None and self.context > self.rope_scaling.reach:
             raise UserError(
-                f"{self.context} tokens, but the rotary positions reach {self.rope_scaling.reach}",
+                f"is {self.context} tokens, but the rotary positions reach {self.rope_scaling.reach}",
                 where="context",
                 remedy="raise rope_scaling.factor or lower the context",
             )
         for name in ("bos", "eos", "pad"):
             token = getattr(self, name)
             if token is not None and not 0 <= token < self.vocabulary:
-                raise UserError(f"id {token} lies outside the {self.vocabulary} rows", where=name)
+                raise UserError(f"is {token}, outside the {self.vocabulary} rows", where=name)
 
     def attention_parameters(self) -> int:
         """Weights of one block's q, k, v and output projections, biases not counted."""
