@@ -7,23 +7,23 @@ that each is one token to ordinary encoding. Does not read files: give it texts.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import tokenizers
 from tokenizers import AddedToken, models, pre_tokenizers, trainers
 
 from tandem.errors import UserError
 from tandem.tokenizer.bytelevel import END, PAD, RUNS, assemble, spell, spelling
 from tandem.tokenizer.folder import ROW_MULTIPLE, round_up
+from tandem.tokenizer.splitting import piece_starts
 from tandem.tokenizer.tokenizer import Tokenizer, well_formed
 
 _LONGEST = 256
-"""Characters of a stretch without (or of nothing but) white space that training sees in one piece.
+"""Bytes of a piece that training sees at once: longer ones, such as a word of 1 MB, are cut.
 
-Each merge in a piece costs its length again: one word of 1 MB would take minutes. Encoding needs no bound.
+Each merge in a piece costs its length again, so that word would take minutes. Encoding needs no such bound.
 """
-_TOO_LONG = re.compile(rf"(?<!\S)\S{{{_LONGEST + 1},}}|(?<!\s)\s{{{_LONGEST + 1},}}")
 _STRETCH = 1 << 16
 """Characters handed over at a time, so that one large document uses every core too."""
 
@@ -131,9 +131,16 @@ def _bounded(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _short_pieces(text: str) -> Iterator[str]:
-    start = 0
-    for long in _TOO_LONG.finditer(text):
-        for cut in range(long.start() + _LONGEST, long.end(), _LONGEST):
-            yield text[start:cut]
-            start = cut
-    yield text[start:] if start else text
+    """The text, cut within pieces of more than `_LONGEST` bytes where characters begin."""
+    data = text.encode()
+    starts = piece_starts(np.frombuffer(data, np.uint8))
+    lengths = np.diff(starts, append=len(data))
+    done = 0
+    for piece in np.flatnonzero(lengths > _LONGEST).tolist():
+        start = int(starts[piece])
+        for cut in range(start + _LONGEST, start + int(lengths[piece]), _LONGEST):
+            while data[cut] & 0xC0 == 0x80:  # inside a character
+                cut -= 1
+            yield data[done:cut].decode()
+            done = cut
+    yield data[done:].decode() if done else text
