@@ -1,18 +1,35 @@
 """Attention inside documents: which keys a query sees, and the fastest way there on the device at hand.
 
-A query sees itself and earlier tokens of its own document, at most `window` of them. What this does not do: project,
-turn by position, or cache.
+A query sees itself and earlier tokens of its own document, at most `window` of them. Three ways to the same numbers:
+
+- one document per row: causal attention, nothing to mask;
+- several, on a CPU: the documents are gathered into causal batches of similar length, so that a row of eight short
+  documents costs an eighth of a long one's square instead of all of it with most of it masked;
+- several, on CUDA in half precision: torch's variable-length attention over the packed documents;
+- otherwise (windows on a CPU, MPS, float32 on CUDA): a mask.
+
+What this does not do: project, turn by position, or cache. Rejected: masks everywhere (the same time as attending
+across documents, and a float copy of the mask per layer), and a hand-made softmax instead of torch's flash kernel on
+the CPU (its batched products with 32 columns reach half the speed of large ones).
 
 B batch, T queries, S keys, H query heads, G key/value heads, K head width.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import Function
 from torch.nn import functional as F
+
+try:
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:  # older than 2.10
+    varlen_attn = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -20,15 +37,46 @@ class Visible:
     """Which keys each query sees, prepared once per batch and shared by all layers."""
 
     causal: bool
-    """Whether plain causal attention says it all; `mask` is None then."""
+    """Whether plain causal attention says it all."""
     mask: Tensor | None = None
     """(B or 1, 1, T, S), True where a query sees a key."""
+    buckets: tuple[Bucket, ...] = ()
+    """Documents gathered by length, for a CPU."""
+    slots: Tensor | None = None
+    """With `buckets`: where each token of the batch stands among their slots, taken together."""
+    bounds: Tensor | None = None
+    """Where each document begins in the batch laid end to end, and the end: for variable-length attention."""
+    window: int | None = None
+    """With `bounds`: the sliding window."""
 
 
-def visible(tokens: int, documents_BT: Tensor | None, window: int | None, device: torch.device) -> Visible:
+@dataclass(frozen=True)
+class Bucket:
+    """Documents of similar length, padded at their ends to the same one."""
+
+    length: int
+    """Slots per document."""
+    tokens: Tensor = field(repr=False)
+    """The token in each slot; padding repeats the document's last."""
+
+
+def visible(
+    tokens: int, documents_BT: Tensor | None, window: int | None, device: torch.device, dtype: torch.dtype
+) -> Visible:
     """Prepare the attention of whole rows: causal, within documents, within the window."""
-    if documents_BT is None and (window is None or window >= tokens):
+    if window is not None and window >= tokens:
+        window = None
+    if documents_BT is None and window is None:
         return Visible(causal=True)
+    if documents_BT is not None and device.type == "cuda" and dtype != torch.float32 and varlen_attn is not None:
+        return Visible(causal=False, bounds=_bounds(documents_BT), window=window)
+    if documents_BT is not None and device.type == "cpu":
+        lengths = torch.diff(_bounds(documents_BT)).numpy()
+        longest = int(lengths.max())
+        if longest == tokens == int(lengths.min()) and window is None:
+            return Visible(causal=True)
+        if window is None or window >= longest:
+            return _bucketed(lengths)
     at_T = torch.arange(tokens, device=device)
     mask = at_T[:, None] >= at_T[None, :]
     if window is not None:
@@ -53,13 +101,124 @@ def branching(branch_BT: Tensor, positions_BT: Tensor, window: int | None) -> Vi
 
 def attend(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGK: Tensor, seen: Visible) -> Tensor:
     """softmax(q·k / √K) · v over the keys each query sees; every key/value head serves H / G query heads."""
-    grouped = q_BTHK.shape[2] != k_BSGK.shape[2]
+    if seen.slots is not None:
+        return _attend_bucketed(q_BTHK, k_BSGK, v_BSGK, seen.buckets, seen.slots)
+    if seen.bounds is not None:
+        return _attend_packed(q_BTHK, k_BSGK, v_BSGK, seen.bounds, seen.window)
+    return _attend(q_BTHK, k_BSGK, v_BSGK, seen.mask, seen.causal)
+
+
+def _attend(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGK: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
     out_BHTK = F.scaled_dot_product_attention(
         q_BTHK.transpose(1, 2),
         k_BSGK.transpose(1, 2),
         v_BSGK.transpose(1, 2),
-        attn_mask=seen.mask,
-        is_causal=seen.causal,
-        enable_gqa=grouped,
+        attn_mask=mask,
+        is_causal=causal,
+        enable_gqa=q_BTHK.shape[2] != k_BSGK.shape[2],
     )
     return out_BHTK.transpose(1, 2)
+
+
+def _bounds(documents_BT: Tensor) -> Tensor:
+    """First token of every document in the batch laid end to end, and the end (int32); rows never share a document."""
+    first_BT = torch.ones_like(documents_BT, dtype=torch.bool)
+    first_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
+    starts = first_BT.flatten().nonzero().squeeze(1)
+    return F.pad(starts, (0, 1), value=documents_BT.numel()).int()
+
+
+# ── CUDA: documents end to end ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _attend_packed(q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, bounds: Tensor, window: int | None) -> Tensor:
+    tokens = q_BTHK.shape[1]
+    out_NHK: Any = varlen_attn(
+        q_BTHK.flatten(0, 1),
+        k_BTGK.flatten(0, 1),
+        v_BTGK.flatten(0, 1),
+        bounds,
+        bounds,
+        tokens,
+        tokens,
+        window_size=(-1 if window is None else window - 1, 0),
+        enable_gqa=q_BTHK.shape[2] != k_BTGK.shape[2],
+    )
+    packed: Tensor = out_NHK
+    return packed.view(q_BTHK.shape)
+
+
+# ── CPU: documents by length ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _bucketed(lengths: np.ndarray[Any, np.dtype[np.int32]]) -> Visible:
+    """Sort the documents into buckets and say which token stands in which slot."""
+    starts = np.cumsum(lengths) - lengths
+    rounded = _rounded(lengths)
+    slots = np.empty(int(lengths.sum()), dtype=np.int64)
+    buckets: list[Bucket] = []
+    filled = 0
+    for length in np.unique(rounded):
+        mine = rounded == length
+        within = np.minimum(np.arange(length), lengths[mine, None] - 1)
+        tokens = starts[mine, None] + within
+        real = np.arange(length) < lengths[mine, None]
+        slots[tokens[real]] = filled + np.flatnonzero(real)
+        buckets.append(Bucket(int(length), torch.from_numpy(tokens.reshape(-1))))
+        filled += tokens.size
+    return Visible(causal=True, buckets=tuple(buckets), slots=torch.from_numpy(slots))
+
+
+def _rounded(lengths: np.ndarray[Any, np.dtype[np.int32]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Lengths rounded up to 2ⁿ or 1.5 · 2ⁿ, at least 16: few batches, at most half again as many slots as tokens."""
+    power = 1 << np.ceil(np.log2(np.maximum(lengths, 16))).astype(np.int64)
+    rounded: np.ndarray[Any, np.dtype[np.int64]] = np.where(lengths <= power * 3 // 4, power * 3 // 4, power)
+    return rounded
+
+
+class _Gather(Function):
+    """Tokens into slots; the gradient of a token is that of its own slot, padding has none."""
+
+    @staticmethod
+    def forward(ctx: Any, x_NJ: Tensor, tokens: Tensor, slots_N: Tensor) -> Tensor:
+        ctx.save_for_backward(slots_N)
+        return x_NJ.index_select(0, tokens)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (slots_N,) = ctx.saved_tensors
+        return grads[0].index_select(0, slots_N), None, None
+
+
+class _Scatter(Function):
+    """Slots back to tokens; the gradient in padding is zero, so that it reaches no key."""
+
+    @staticmethod
+    def forward(ctx: Any, x_SJ: Tensor, slots_N: Tensor) -> Tensor:
+        ctx.save_for_backward(slots_N)
+        ctx.slots = len(x_SJ)
+        return x_SJ.index_select(0, slots_N)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (slots_N,) = ctx.saved_tensors
+        (grad,) = grads
+        return grad.new_zeros(ctx.slots, *grad.shape[1:]).index_copy_(0, slots_N, grad), None
+
+
+def _attend_bucketed(
+    q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, buckets: tuple[Bucket, ...], slots_N: Tensor
+) -> Tensor:
+    tokens = torch.cat([bucket.tokens for bucket in buckets]) if len(buckets) > 1 else buckets[0].tokens
+    sizes = [len(bucket.tokens) for bucket in buckets]
+    gathered: list[tuple[Tensor, ...]] = []
+    for x in (q_BTHK, k_BTGK, v_BTGK):
+        slots: Tensor = _Gather.apply(x.flatten(0, 1), tokens, slots_N)  # type: ignore[no-untyped-call]
+        gathered.append(torch.split(slots, sizes))
+    outs: list[Tensor] = []
+    for bucket, q, k, v in zip(buckets, *gathered, strict=True):
+        rows = (-1, bucket.length)
+        out = _attend(q.unflatten(0, rows), k.unflatten(0, rows), v.unflatten(0, rows), None, causal=True)
+        outs.append(out.flatten(0, 1))
+    out_NHK: Tensor = _Scatter.apply(torch.cat(outs), slots_N)  # type: ignore[no-untyped-call]
+    return out_NHK.view(q_BTHK.shape)

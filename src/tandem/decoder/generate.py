@@ -85,7 +85,7 @@ def _run(
     room = longest + min(max_tokens, model.shape.context - shortest)
     starts = [longest - len(prompts[i]) for i in rows]
     padded = [[0] * start + list(prompts[i]) for start, i in zip(starts, rows, strict=True)]
-    cache = Cache(model.shape, len(rows), room, dtype=model.dtype, device=model.device, starts=starts)
+    cache = Cache(model.shape, len(rows), room, dtype=model.compute or model.dtype, device=model.device, starts=starts)
     tokens_BT = torch.tensor(padded, device=model.device)
     for position in range(max_tokens):
         # A generator must not leave inference mode switched on in its caller while it is suspended.

@@ -29,12 +29,14 @@ class _RMSNorm(Function):
         return _scaled(x, scale).mul_(weight_D)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None]:
         (grad,) = grads
         x, weight_D, scale = ctx.saved_tensors
         normal = _scaled(x, scale)
         weighted = grad * normal
-        grad_weight = weighted.flatten(0, -2).sum(0, dtype=torch.float32).to(weight_D.dtype)
+        grad_weight = None
+        if ctx.needs_input_grad[1]:
+            grad_weight = weighted.flatten(0, -2).sum(0, dtype=torch.float32).to(weight_D.dtype)
         # d/dx of w·x/rms(x): the part of the incoming gradient along x is taken out again.
         along = torch.matmul(weighted, weight_D.unsqueeze(-1)).float().div_(-x.shape[-1])
         grad_x = grad * weight_D

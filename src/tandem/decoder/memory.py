@@ -2,7 +2,7 @@
 
 glibc gives large blocks back to the kernel when they are freed, and asks again a millisecond later; each new page is
 zeroed and mapped anew, which on a CPU costs a training step more than its norms and activations do. What this does
-not do: touch CUDA's or macOS's allocators. Rejected: LD_PRELOAD of another allocator (the user would have to set it up).
+not do: touch CUDA's or macOS's allocators. Rejected: LD_PRELOAD of another allocator (the user would set it up).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LARGEST = 2**31 - 1
 def keep_freed_memory() -> bool:
     """Let malloc keep what is freed for the rest of the process; True where that is possible (Linux with glibc).
 
-    Call it once, before the first large tensor. The process's peak memory is unchanged; between peaks it holds on to it.
+    Call it once, before the first large tensor. The peak is unchanged; between peaks the process holds on to it.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -40,6 +40,6 @@ def advised_rows(shape: Shape, context: int, device: str) -> int:
     """Rows of `context` tokens per micro-batch: on a CPU what its cache holds; elsewhere what fills the device.
 
     Accumulating over micro-batches costs one addition of the gradients each; activations that stay in the cache gain
-    more. On accelerators the answer is what fits 32,768 tokens: beyond it a matrix product of these widths is no faster.
+    more. On accelerators it is 32,768 tokens: beyond it a matrix product of these widths is no faster.
     """
     return max(1, (_CACHED_TOKENS if device == "cpu" else 32_768) // context)

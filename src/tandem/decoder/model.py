@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from tandem.decoder import kernels, loss
+from tandem.decoder import kernels, loss, products
 from tandem.decoder.attention import Visible, attend, visible
 from tandem.decoder.cache import Cache
 from tandem.decoder.rope import Rope
@@ -43,7 +43,7 @@ class Projection(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, inputs) → (…, sum of the parts)."""
-        y = F.linear(x, self.weight, self.bias)
+        y = products.linear(x, self.weight, self.bias)
         if self.adapters:
             added = [
                 self.adapters[name](x) if name in self.adapters else torch.zeros_like(y[..., rows])
@@ -65,8 +65,8 @@ class Norm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last axis."""
         if self.bias is not None:
-            return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
-        return kernels.rms_norm(x, self.weight, self.eps)
+            return F.layer_norm(x, self.weight.shape, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+        return kernels.rms_norm(x, self.weight.to(x.dtype), self.eps)
 
 
 class Attention(nn.Module):
@@ -154,7 +154,10 @@ class Decoder(nn.Module):
         self.norm = Norm(shape.width, shape)
         self.output = None if shape.tied else nn.Parameter(torch.empty(shape.vocabulary, shape.width))
         self.recompute = False
-        """Keep only each block's input and run the block again in the backward pass: less memory, a third more time."""
+        """Keep only each block's input and run it again in the backward pass: less memory, a third more time."""
+        self.compute: torch.dtype | None = None
+        """What to compute in when it is not what the weights are kept in: bfloat16 over float32 weights is mixed
+        precision, with their gradients and the loss in float32. Weights follow what they are multiplied with."""
         self._rope = Rope(shape)
         if not self.embedding.is_meta:
             self.initialise(seed)
@@ -184,7 +187,7 @@ class Decoder(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the weights are."""
+        """What the weights are kept in."""
         return self.embedding.dtype
 
     def hidden(self, tokens_BT: Tensor, documents_BT: Tensor | None = None, cache: Cache | None = None) -> Tensor:
@@ -197,7 +200,8 @@ class Decoder(nn.Module):
         assert cache is None or documents_BT is None, "a cache holds one document per row"
         if cache is not None:
             return self.states(tokens_BT, cache.visible(tokens), cache.positions(tokens), cache.reach(tokens), cache)
-        return self.states(tokens_BT, visible(tokens, documents_BT, self.shape.window, tokens_BT.device))
+        seen = visible(tokens, documents_BT, self.shape.window, tokens_BT.device, self.compute or self.dtype)
+        return self.states(tokens_BT, seen)
 
     def states(
         self,
@@ -208,7 +212,7 @@ class Decoder(nn.Module):
         cache: Cache | None = None,
     ) -> Tensor:
         """`hidden` with attention and positions spelt out: positions 0 … T - 1 unless given, all below `reach`."""
-        x_BTD = F.embedding(tokens_BT, self.embedding)
+        x_BTD = F.embedding(tokens_BT, self.embedding).to(self.compute or self.dtype)
         cos, sin = self._rope.table(reach or tokens_BT.shape[1], x_BTD.device, x_BTD.dtype)
         if positions_BT is not None:
             cos, sin = cos[positions_BT], sin[positions_BT]
@@ -225,6 +229,8 @@ class Decoder(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """Float32 logits (…, V) of states after the final norm."""
+        if torch.is_grad_enabled():
+            return products.linear(x.float(), self.head.float())
         return loss.logits_of(x.flatten(0, -2), self.head).view(*x.shape[:-1], -1)
 
     def forward(self, tokens_BT: Tensor, documents_BT: Tensor | None = None) -> Tensor:
