@@ -1,0 +1,218 @@
+"""Whole runs of a tiny recipe, as a user starts them: in processes of their own, killed, continued, compared."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tandem.runs import file_hash, read_events, read_results
+
+RECIPE = """
+name = "tiny"
+title = "A tiny run"
+seed = 3
+[world]
+facts = 300
+[sources.world]
+path = "world:passages"
+validation = 0.2
+[sources.notes]
+path = "{notes}"
+validation = 0.2
+[tokenizer]
+vocabulary = 400
+[model]
+layers = 2
+width = 32
+heads = 2
+context = 128
+[mixture.first]
+world = {{ share = 0.75 }}
+notes = {{ share = 0.25 }}
+[mixture.second]
+"mixture:first" = {{ share = 0.5 }}
+notes = {{ share = 0.5 }}
+[schedule]
+peak = 1e-2
+warmup = 4
+[[stage]]
+name = "short"
+mixture = "first"
+context = 32
+tokens = 8_192
+batch = 256
+[[stage]]
+name = "long"
+mixture = "second"
+context = 64
+tokens = 4_096
+batch = 256
+[training]
+checkpoint_seconds = 0.05
+[tuning]
+data = "world"
+items = 400
+epochs = 1
+context = 128
+batch = 512
+peak = 1e-2
+held_out = {{ instances = 0.2, tasks = 1, types = 1 }}
+[evaluation]
+validation_tokens = 2_000
+choices = 20
+per_task = 2
+max_tokens = 8
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recipe")
+    notes = folder / "notes"
+    notes.mkdir()
+    words = "the mill stands near a river and its wheel turns slowly in summer but never in winter".split()
+    rng = random.Random(1)
+    for i in range(60):
+        (notes / f"{i}.txt").write_text(" ".join(rng.choice(words) for _ in range(rng.randrange(20, 200))))
+    path = folder / "tiny.toml"
+    path.write_text(RECIPE.format(notes=notes))
+    return path
+
+
+def command(recipe, out, *more):
+    return [sys.executable, "-m", "tandem.cli.main", "run", str(recipe), "--out", str(out), "--threads", "1", *more]
+
+
+def run(recipe, out, *more):
+    # One thread in each process: tests share their two cores.
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command(recipe, out, *more), capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def whole(recipe, tmp_path_factory):
+    """An uninterrupted run."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    done = run(recipe, out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def without_clock(out):
+    """Hashes of everything a run leaves but its events and the page that shows their clock."""
+    files = sorted(p for p in out.rglob("*") if p.is_file())
+    return {
+        str(p.relative_to(out)): file_hash(p) for p in files if p.name not in {"events.jsonl", "report.html", ".lock"}
+    }
+
+
+def test_a_run_leaves_models_results_and_a_report(whole):
+    results = read_results(whole)
+    assert {s.key for s in results.sections} >= {"examples", "evaluation", "loss", "position", "mixture", "tokenizer"}
+    assert (whole / "report.html").read_text().startswith("<!doctype html>")
+    assert not list(whole.glob("*.tmp")) and not list(whole.glob("*.work"))
+    assert (whole / "06-tune/model/model.safetensors").exists()
+    items = [json.loads(line) for line in (whole / "07-evaluate/items.jsonl").read_text().splitlines()]
+    assert [i["id"] for i in items] == sorted(i["id"] for i in items)
+    assert {i["kind"] for i in items} == {"choice", "held-out instances", "held-out tasks", "held-out types"}
+
+
+def test_nothing_that_tuning_saw_is_held_out(whole):
+    split = json.loads((whole / "06-tune/splits.json").read_text())
+    train = set(split["train"])
+    assert train and split["instances"] and split["tasks"] and split["types"]
+    assert not train & {*split["instances"], *split["tasks"], *split["types"]}
+
+
+def test_a_second_stage_goes_on_where_each_source_stopped(whole):
+    first = json.loads((whole / "04-train-short/mixture.json").read_text())
+    second = json.loads((whole / "05-train-long/mixture.json").read_text())
+    for source in first:
+        assert second[source]["offset_tokens"] == first[source]["offset_tokens"] + second[source]["tokens"]
+
+
+def test_the_published_model_is_read_by_transformers(whole):
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    folder = whole / "06-tune/model"
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Who wrote it?"}], tokenize=False, add_generation_prompt=True
+    )
+    assert text == "Human: Who wrote it? ### Assistant:"
+    with torch.no_grad():
+        logits = model(**tokenizer(text, return_tensors="pt")).logits
+    assert logits.shape[-1] == model.config.vocab_size and torch.isfinite(logits).all()
+
+
+def test_running_a_finished_recipe_again_changes_nothing(recipe, whole):
+    before = without_clock(whole)
+    done = run(recipe, whole)
+    assert done.returncode == 0
+    assert done.stdout.count("stands already") == 7
+    assert without_clock(whole) == before
+
+
+def test_a_changed_recipe_in_the_same_folder_is_refused_with_the_difference(recipe, whole):
+    done = run(recipe, whole, "--set", "seed=4")
+    assert done.returncode == 2
+    assert "-seed = 3" in done.stderr and "+seed = 4" in done.stderr
+
+
+def test_ctrl_c_leaves_a_run_that_continues(recipe, whole, tmp_path):
+    out = tmp_path / "run"
+    process = subprocess.Popen(command(recipe, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: any(e.get("stage") == "04-train-short" for e in read_events(out)), process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "continues" in errors and "Traceback" not in errors
+    assert run(recipe, out).returncode == 0
+    assert without_clock(out) == without_clock(whole)
+
+
+def until(condition, process, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_moments_a_run_ends_as_if_nothing_had_happened(recipe, whole, tmp_path):
+    out = tmp_path / "run"
+    rng = random.Random(5)
+    kills = 0
+    while kills < 10:
+        process = subprocess.Popen(command(recipe, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        events = len(read_events(out))
+        until(lambda events=events: len(read_events(out)) > events, process)
+        time.sleep(rng.uniform(0.0, 1.5))
+        if process.poll() is not None:
+            break
+        process.kill()
+        process.wait()
+        kills += 1
+    assert kills >= 3, "the recipe is too short to be killed in"
+    done = run(recipe, out)
+    assert done.returncode == 0, done.stderr
+    assert without_clock(out) == without_clock(whole)
+
+
+def test_a_missing_source_stops_a_run_before_it_begins(recipe, tmp_path):
+    done = run(recipe, tmp_path / "run", "--set", "sources.notes.path=/nowhere/at/all")
+    assert done.returncode == 2
+    assert "sources.notes.path" in done.stderr and "/nowhere/at/all" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_is_not_there_is_a_usage_error(recipe, tmp_path):
+    done = run(recipe, tmp_path / "run", "--device", "cuda:99")
+    assert done.returncode == 2
+    assert "--device cuda:99" in done.stderr
