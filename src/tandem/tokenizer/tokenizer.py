@@ -123,6 +123,11 @@ class Tokenizer:
         marks = {i for i, token in self._added.items() if token.special}
         return frozenset(marks | {self._ids[token] for token in self.marks.values()})
 
+    @property
+    def byte_level(self) -> bool:
+        """Whether tokens are bytes spelt in GPT-2's alphabet: any bytes then come back as they were."""
+        return self._bytes is not None
+
     @cached_property
     def fingerprint(self) -> str:
         """Content hash of everything that decides the ids: vocabulary, merges, splitting, rows, end and pad."""
