@@ -48,7 +48,7 @@ class RopeScaling:
 
     @property
     def reach(self) -> int:
-        """Longest sequence the stretched positions serve, in tokens."""
+        """Longest sequence the stretched positions serve, in tokens; no bound under `llama3`."""
         return int(self.original_context * self.factor)
 
 
@@ -121,9 +121,11 @@ class Shape:
             )
         if self.window is not None and self.window < 1:
             raise UserError(f"is {self.window}", where="window", remedy="leave it out, or give at least 1")
-        if self.rope_scaling is not None and self.context > self.rope_scaling.reach:
+        scaling = self.rope_scaling
+        # Llama 3.1's own factor, 8, takes 8,192 tokens to 131,072: under that rule the factor bounds nothing.
+        if scaling is not None and scaling.kind != "llama3" and self.context > scaling.reach:
             raise UserError(
-                f"is {self.context} tokens, but the rotary positions reach {self.rope_scaling.reach}",
+                f"is {self.context} tokens, but the rotary positions reach {scaling.reach}",
                 where="context",
                 remedy="raise rope_scaling.factor or lower the context",
             )
