@@ -180,6 +180,8 @@ def to_json(value: Any) -> Any:
         return {str(k): to_json(v) for k, v in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, str):  # a lone surrogate, which a model can write, fits into no UTF-8 file
+        return value.encode("utf-8", "replace").decode() if any("\ud800" <= c <= "\udfff" for c in value) else value
     return value
 
 
@@ -325,7 +327,9 @@ class Run:
             write_whole(saved, recipe)
         elif saved.read_text() != recipe:
             difference = "\n".join(
-                difflib.unified_diff(saved.read_text().splitlines(), recipe.splitlines(), "this run", "now", "", "", 0, "")
+                difflib.unified_diff(
+                    saved.read_text().splitlines(), recipe.splitlines(), "this run", "now", "", "", 0, ""
+                )
             )
             raise UserError(
                 f"the recipe has changed since this run began:\n{difference}",
@@ -400,7 +404,7 @@ def read_results(run: Path) -> Results:
         raise UserError("no results.json here", where=str(run), remedy=remedy)
     try:
         results = from_json(json.loads(path.read_text()))
-    except (ValueError, TypeError) as e:
+    except (ValueError, TypeError, KeyError, OSError) as e:
         raise UserError(f"not a results file of this version ({e})", where=str(path)) from e
     if not isinstance(results, Results):
         raise UserError("not a results file", where=str(path))

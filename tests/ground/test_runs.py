@@ -142,3 +142,10 @@ def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path):
         assert [p.name for p in disk.iterdir()] == ["file"]
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_text_that_no_utf8_file_can_hold_is_written_all_the_same(tmp_path):
+    odd = Results("A \ud800 title", "lead")
+    with Run(tmp_path / "run", "") as run:
+        run.write_results(odd)
+    assert read_results(tmp_path / "run").title == "A ? title"

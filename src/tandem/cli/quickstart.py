@@ -32,4 +32,4 @@ def run(options: argparse.Namespace) -> int:
     changes = list(options.changes)
     if options.text:
         changes.insert(0, f"sources.docstrings.path={options.text}")
-    return execute(schema.load("quickstart", changes), options.out, options.device, options.threads)
+    return execute(schema.load("quickstart", changes, files=True), options.out, options.device, options.threads)

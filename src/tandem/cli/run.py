@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     """Check the recipe, execute it, say where the report is."""
     from tandem.recipes import schema
 
-    recipe = schema.load(options.recipe, options.changes)
+    recipe = schema.load(options.recipe, options.changes, files=True)
     return execute(recipe, options.out or Path("runs") / recipe.name, options.device, options.threads)
 
 

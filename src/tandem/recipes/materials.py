@@ -53,7 +53,7 @@ def make_tokenizer(place: Place, folder: Path) -> None:
         made = tokenizers.train(sample, settings.vocabulary, whitespace_runs=settings.whitespace_runs)
     made.save(folder)
     report = tokenizers.check(made)
-    findings = [{"name": f.name, "severity": f.severity, "message": f.message, "example": f.example} for f in report]
+    findings = [{"name": f.name, "severity": f.severity, "message": f.message, "example": f.example} for f in report.findings]
     write_json(folder / "facts.json", {"live": made.live, "rows": made.vocabulary, "findings": findings})
     place.watch.say(f"  {made.live:,} ids in {made.vocabulary:,} rows")
 
