@@ -12,7 +12,6 @@ Rejected: a dictionary of pieces filled from Python's `re` (as fast as tiktoken 
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
@@ -93,7 +92,7 @@ class PieceTable:
             data = text.encode()
             if len(data) > _STRETCH:
                 found += self._group(group)
-                found.append(np.concatenate([ids for part in _parts(data) for ids in self._group([part])]))
+                found.append(np.concatenate([self._look_up(part, starts)[0] for part, starts in _parts(data)]))
                 group, room = [], _STRETCH
                 continue
             if len(data) > room:
@@ -111,8 +110,7 @@ class PieceTable:
         if not data:
             return [np.zeros(0, np.int32)]
         starts = piece_starts(np.frombuffer(data, np.uint8))
-        with self._lock:
-            ids, counts = self._look_up(data, starts)
+        ids, counts = self._look_up(data, starts)
         if len(texts) == 1:
             return [ids]
         before = np.cumsum(counts)
@@ -121,6 +119,10 @@ class PieceTable:
 
     def _look_up(self, data: bytes, starts: Places) -> tuple[Ids, Places]:
         """Ids of all pieces in order, and how many each has."""
+        with self._lock:
+            return self._locked_look_up(data, starts)
+
+    def _locked_look_up(self, data: bytes, starts: Places) -> tuple[Ids, Places]:
         if self._held + len(self._longer) > _SLOTS // 2:
             self._empty()
         lengths = np.diff(starts, append=len(data))
@@ -215,17 +217,27 @@ class PieceTable:
         self._held += len(pieces)
 
 
-_SAFE_CUT = re.compile(rb"[!-~](?= [!-~])")
+def _parts(data: bytes) -> Iterator[tuple[bytes, Places]]:
+    """A long text in stretches that end where a piece ends, with the places where their pieces begin.
 
-
-def _parts(data: bytes) -> Iterator[bytes]:
-    """A long text in stretches, each cut before a space between visible characters, where a piece starts."""
+    Cutting changes what the pieces before the cut can see (`\\s+(?!\\S)` and contractions look ahead by a character or
+    two), so pieces are found in a longer stretch, and its last three left to the next.
+    """
     start = 0
+    size = _STRETCH
     while start < len(data):
-        cut = _SAFE_CUT.search(data, start + _STRETCH)
-        stop = cut.end() if cut else len(data)
-        yield data[start:stop]
-        start = stop
+        stop = min(start + size, len(data))
+        while stop < len(data) and data[stop] & 0xC0 == 0x80:  # inside a character
+            stop += 1
+        begins = piece_starts(np.frombuffer(data, np.uint8, count=stop - start, offset=start))
+        if stop < len(data):
+            if len(begins) < 4:
+                size *= 2
+                continue
+            stop = start + int(begins[-3])
+            begins = begins[:-3]
+        yield data[start:stop], begins
+        start, size = stop, _STRETCH
 
 
 def _words(data: bytes, starts: Places, lengths: Places) -> tuple[Words, Words]:
