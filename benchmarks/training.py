@@ -122,6 +122,9 @@ def batches(shape: dict[str, int]) -> Iterator[Any]:
 
 
 def tandem(options: argparse.Namespace, turns: Iterator[None]) -> None:
+    from tandem.decoder.threads import sleep_while_idle
+
+    assert sleep_while_idle()
     import torch
 
     from tandem.decoder import Decoder, Shape
