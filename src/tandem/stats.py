@@ -78,7 +78,7 @@ def bootstrap(
 
 
 def t_quantile(p: float, df: int) -> float:
-    """Quantile of Student's t: exact for 1 and 2 degrees of freedom, otherwise Newton's steps on the exact distribution.
+    """Quantile of Student's t: closed for 1 and 2 degrees of freedom, else Newton's steps on the exact distribution.
 
     Relative error below 1e-9 for df up to 10,000.
     """
@@ -104,7 +104,7 @@ def t_quantile(p: float, df: int) -> float:
 
 
 def _t_cdf(t: float, df: int) -> float:
-    """Distribution function of Student's t for whole df ≥ 1, t ≥ 0, by the finite trigonometric series (A&S 26.7.3-4)."""
+    """Distribution function of Student's t, whole df ≥ 1, t ≥ 0: the finite trigonometric series (A&S 26.7.3-4)."""
     theta = math.atan(t / math.sqrt(df))
     sin, cos = math.sin(theta), math.cos(theta)
     if df % 2 == 0:

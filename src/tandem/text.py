@@ -53,7 +53,7 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalise_answer(answer: str) -> str:
-    """Lower case, without punctuation and articles, white space collapsed: the form in which short answers are compared.
+    """Lower case, without punctuation and articles, white space collapsed: how short answers are compared.
 
     The rule of the SQuAD evaluation (Rajpurkar et al. 2016, §6.1), after Unicode NFC.
     """

@@ -22,7 +22,7 @@ from tandem.errors import UserError
 from tandem.evaluate.perplexity import figure, perplexity
 from tandem.recipes import toml
 from tandem.recipes.execute import choose_device, device_name
-from tandem.recipes.learning import decision_teller, progress_teller
+from tandem.recipes.learning import computing, decision_teller, progress_teller
 from tandem.recipes.losses import losses_of
 from tandem.recipes.models import locate
 from tandem.recipes.place import Watch, write_json
@@ -118,7 +118,7 @@ def _tune(job: Finetune, source: Path, path: Path, held: Run, watch: Watch, devi
         f"  {len(split.train):,} conversations to learn, {len(split.instances):,} held out, "
         f"{len(reading.skipped):,} skipped"
     )
-    model = decoder.load(source, dtype=torch.float32, device=device)
+    model = computing(decoder.load(source, dtype=torch.float32, device=device), job.precision)
     context = job.context or min(2048, model.shape.context)
     if context > model.shape.context:
         raise UserError(
@@ -128,7 +128,7 @@ def _tune(job: Finetune, source: Path, path: Path, held: Run, watch: Watch, devi
     if job.lora:
         lora = adapters.LoRA(job.lora, job.alpha or 2.0 * job.lora, job.dropout)
         adapters.attach(model, lora, seed=job.seed)
-    settings = Settings(decay=job.decay, precision=job.precision, seed=job.seed)
+    settings = Settings(decay=job.decay, seed=job.seed)
     how = Tuning(job.template, context, job.rows, job.epochs, job.peak, job.warmup)
     tuned = tune(
         model,

@@ -42,7 +42,6 @@ def settings_of(recipe: Recipe, *, decay: float | None = None) -> Settings:
         eps=o.eps,
         decay=o.decay if decay is None else decay,
         clip=o.clip,
-        precision=recipe.model.precision,
         micro_tokens=t.micro_tokens or 0,
         checkpoint_seconds=t.checkpoint_seconds,
         spike_deviations=t.spike_deviations,
@@ -191,14 +190,21 @@ def tuning_splits(place: Place) -> splits.Splits:
     return splits.held_out(items, instances=held.instances, tasks=held.tasks, types=held.types, seed=recipe.seed)
 
 
+def computing(model: Decoder, precision: str) -> Decoder:
+    """The model with its matrix products in bf16, or all in fp32; weights, gradients, moments and loss stay fp32."""
+    model.compute = torch.bfloat16 if precision == "bf16" else None
+    return model
+
+
 def _fresh(place: Place) -> Decoder:
     made = encoder(place)
     shape = dataclasses.replace(place.recipe.shape(made.vocabulary), bos=made.bos, eos=made.end, pad=made.pad)
-    return Decoder(shape, seed=place.recipe.seed).to(place.device)
+    return computing(Decoder(shape, seed=place.recipe.seed).to(place.device), place.recipe.model.precision)
 
 
 def _load(place: Place, key: str) -> Decoder:
-    return decoder.load(place.folder(key) / "model", device=place.device)
+    model = decoder.load(place.folder(key) / "model", dtype=torch.float32, device=place.device)
+    return computing(model, place.recipe.model.precision)
 
 
 def _save(place: Place, model: Decoder, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def make_tokenizer(place: Place, folder: Path) -> None:
         made = tokenizers.train(sample, settings.vocabulary, whitespace_runs=settings.whitespace_runs)
     made.save(folder)
     report = tokenizers.check(made)
-    findings = [{"name": f.name, "severity": f.severity, "message": f.message, "example": f.example} for f in report.findings]
+    findings = [dataclasses.asdict(finding) for finding in report.findings]
     write_json(folder / "facts.json", {"live": made.live, "rows": made.vocabulary, "findings": findings})
     place.watch.say(f"  {made.live:,} ids in {made.vocabulary:,} rows")
 

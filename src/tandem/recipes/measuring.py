@@ -1,7 +1,7 @@
 """The last stage: what the model can do, before and after instruction tuning, on what it has not seen.
 
-Three kinds of held-out conversations (instances, tasks, task types), answered by the majority answer, by the model before
-tuning and by the model after it, all with the same prompts; multiple choice on the world; examples. Every item's
+Three kinds of held-out conversations (instances, tasks, task types), answered by the majority answer, by the model
+before tuning and by the model after it, all with the same prompts; multiple choice on the world; examples. Every item's
 prompt, answers and verdicts stay in items.jsonl, sorted by id.
 """
 

@@ -1,7 +1,7 @@
 """Where a run's stages meet: the recipe, the folder, the device, and the folders of what is finished.
 
-A stage is a key, a title and a function that fills a folder. It reads what earlier stages left on disk and nothing else,
-so a stage run by a later process sees exactly what it would have seen in the first.
+A stage is a key, a title and a function that fills a folder. It reads what earlier stages left on disk and nothing
+else, so a stage run by a later process sees exactly what it would have seen in the first.
 """
 
 from __future__ import annotations

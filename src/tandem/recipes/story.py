@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tandem.evaluate.perplexity import figure
+from tandem.recipes import published
 from tandem.recipes.measuring import AFTER, BEFORE, MAJORITY
 from tandem.recipes.place import Place
 from tandem.runs import Cell, Curve, Example, Figure, Mark, Results, Section, Series, Table, from_json
@@ -30,7 +31,7 @@ def tell(place: Place) -> Results:
     return Results(
         title=recipe.title or recipe.name,
         lead=_lead(place, measured, parameters, tokens),
-        headline=tuple(_headline(place, measured, parameters, tokens)),
+        headline=tuple(_headline(place, measured)),
         sections=tuple(s for s in _sections(place, measured) if s.items),
         next_steps=tuple(_next_steps(place)),
     )
@@ -48,12 +49,13 @@ def _lead(place: Place, measured: dict[str, Any], parameters: int, tokens: int) 
     value = {name: interval["value"] for name, interval in instances["figures"].items()}
     return (
         f"{text} and tuned on instructions. On held-out instances of the tasks it was tuned on it answers "
-        f"{value[AFTER]:.1%} exactly right; before tuning {value[BEFORE]:.1%}, the majority answer {value[MAJORITY]:.1%}."
+        f"{value[AFTER]:.1%} exactly right; before tuning {value[BEFORE]:.1%}, the majority answer "
+        f"{value[MAJORITY]:.1%}."
     )
 
 
-def _headline(place: Place, measured: dict[str, Any], parameters: int, tokens: int) -> list[Figure]:
-    found = [Figure("parameters", parameters), Figure("tokens seen", tokens)]
+def _headline(place: Place, measured: dict[str, Any]) -> list[Figure]:
+    found = []
     for answered in measured["answers"]:
         interval = Interval(**answered["figures"][AFTER])
         base = answered["figures"][MAJORITY]["value"]
@@ -192,8 +194,8 @@ def _positions(place: Place) -> list[Curve | Table]:
         tuple(series),
         tuple(marks.values()),
         log_x=True,
-        note="Held-out documents longer than twice the trained length where there are any. A model that uses its context gets "
-        "better to the right, up to the length it was trained on.",
+        note="Held-out documents longer than twice the trained length where there are any. A model that uses its "
+        "context gets better to the right, up to the length it was trained on.",
     )
     rows = tuple((_range(b), figure("nats/token", Interval(**b["nats"])), b["tokens"]) for b in last)
     table = Table(f"After {stages[-1].name}", ("tokens seen", "nats/token", "targets"), rows)
@@ -222,6 +224,11 @@ def _mixtures(place: Place) -> list[Table]:
         rows.append(("total", sum(r["tokens"] for r in realised.values()), None, None, Figure("share", 1.0, "%")))
         columns = ("source", "tokens seen", "epochs", "unique tokens", "share")
         found.append(Table(f"Stage {stage.name!r}", columns, tuple(rows), bars="share"))
+    if any(name.startswith("mixture:") for mixture in place.recipe.mixture.values() for name in mixture):
+        theirs = published.table("xgen-stage-2")
+        found.append(
+            Table(f"Published beside: {theirs.title}", theirs.columns, theirs.rows, f"{theirs.source}. {theirs.note}")
+        )
     return found
 
 

@@ -6,8 +6,8 @@ scheduled rate. A step whose loss or gradient is not finite changes nothing and 
 past is recorded as a spike, and skipped where the settings say so.
 
 Nothing here depends on what came before except parameters, optimiser moments and the history, which is what a
-checkpoint holds: killed and continued, a training on the same CPU gives the same bits. Noise (dropout) is seeded from the
-step. What this does not do: choose data, validate, or know what kind of model it trains; the roof puts those together.
+checkpoint holds: killed and continued, a training on the same CPU gives the same bits. Noise (dropout) is seeded from
+the step. What this does not do: choose data, validate, or know what kind of model it trains; the roof puts those together.
 """
 
 from __future__ import annotations
@@ -63,10 +63,8 @@ class Settings:
     """Weight decay, on matrices only; norms and biases are not decayed."""
     clip: float = 1.0
     """Largest gradient norm; 0 does not clip."""
-    precision: str = "fp32"
-    """`fp32`, or `bf16`: matrix products in bf16, parameters, gradients, moments and loss in fp32."""
     micro_tokens: int = 0
-    """Tokens per forward pass; 0 chooses by device (4,096 on CPU, 32,768 elsewhere)."""
+    """Tokens per forward pass; 0 chooses by device: 2,048 on CPU (its cache), 32,768 elsewhere."""
     checkpoint_seconds: float = 60.0
     """Seconds between checkpoints."""
     spike_deviations: float = 8.0
@@ -172,8 +170,8 @@ def fit(
 
     `data` is a content hash of the data and its order: a checkpoint continues only with the same.
 
-    Ctrl-C finishes the step, writes a checkpoint and raises KeyboardInterrupt; a second one ends at once. Raises Failure
-    after `max_bad_steps` non-finite steps in a row or on a full disk, UserError when `work` holds another training's
+    Ctrl-C finishes the step, writes a checkpoint and raises KeyboardInterrupt; a second one ends at once. Raises
+    Failure after `max_bad_steps` non-finite steps in a row or on a full disk, UserError when `work` holds another training's
     checkpoint.
     """
     device = next(model.parameters()).device
@@ -238,8 +236,7 @@ def _step(
     total = torch.zeros((), device=device)
     for micro in _micro_batches(batch, settings, device):
         tokens, targets, documents = (torch.from_numpy(a).to(device, non_blocking=True).long() for a in micro)
-        with _autocast(settings, device):
-            summed = loss(model, tokens, targets, documents)
+        summed = loss(model, tokens, targets, documents)
         (summed / max(targets_total, 1)).backward()  # type: ignore[no-untyped-call]
         total += summed.detach().float()
     mean = float(total) / max(targets_total, 1)
@@ -287,16 +284,10 @@ def _end_if_lost(history: History, settings: Settings, step: int, work: Path | N
 
 def _micro_batches(batch: Batch, settings: Settings, device: torch.device) -> Iterator[tuple[Any, Any, Any]]:
     rows, context = batch.tokens.shape
-    size = settings.micro_tokens or (4096 if device.type == "cpu" else 32768)
+    size = settings.micro_tokens or (2048 if device.type == "cpu" else 32768)
     per = max(1, size // context)
     for i in range(0, rows, per):
         yield batch.tokens[i : i + per], batch.targets[i : i + per], batch.documents[i : i + per]
-
-
-def _autocast(settings: Settings, device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    if settings.precision == "bf16":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return contextlib.nullcontext()
 
 
 def _belongs(model: nn.Module, batches: Batches, settings: Settings, data: str) -> str:
