@@ -1,4 +1,4 @@
-"""The words everyone uses: what goes into a model and comes out, what can be looked up, what methods and benchmarks are.
+"""The words everyone uses: what a model takes and gives, what can be looked up, what methods and benchmarks are.
 
 Frozen dataclasses and Protocols only. Nothing here does anything; rooms that must not know each other meet here.
 """

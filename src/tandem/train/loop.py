@@ -7,7 +7,7 @@ past is recorded as a spike, and skipped where the settings say so.
 
 Nothing here depends on what came before except parameters, optimiser moments and the history, which is what a
 checkpoint holds: killed and continued, a training on the same CPU gives the same bits. Noise (dropout) is seeded from
-the step. What this does not do: choose data, validate, or know what kind of model it trains; the roof puts those together.
+the step. What this does not do: choose data, validate, or know what kind of model it trains.
 """
 
 from __future__ import annotations
@@ -171,8 +171,8 @@ def fit(
     `data` is a content hash of the data and its order: a checkpoint continues only with the same.
 
     Ctrl-C finishes the step, writes a checkpoint and raises KeyboardInterrupt; a second one ends at once. Raises
-    Failure after `max_bad_steps` non-finite steps in a row or on a full disk, UserError when `work` holds another training's
-    checkpoint.
+    Failure after `max_bad_steps` non-finite steps in a row or on a full disk, UserError when `work` holds another
+    training's checkpoint.
     """
     device = next(model.parameters()).device
     belongs = _belongs(model, batches, settings, data)
