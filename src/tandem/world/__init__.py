@@ -6,10 +6,11 @@ and reproduces no published figure.
 
 from tandem.world.choices import choices
 from tandem.world.folder import summary, write
+from tandem.world.instances import TASKS
 from tandem.world.passages import Mention, Passage, passages, plan
 from tandem.world.questions import questions
 from tandem.world.schema import RELATION, RELATIONS, Entity, Fact, Relation
-from tandem.world.tasks import TASKS, InstructionItem, tasks
+from tandem.world.tasks import InstructionItem, tasks
 from tandem.world.world import MECHANISM, VERSION, World
 
 __all__ = [

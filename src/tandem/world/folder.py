@@ -23,10 +23,11 @@ from typing import Any
 from tandem.runs import disk_failure
 from tandem.types import Question
 from tandem.world.choices import choices
+from tandem.world.instances import TASKS
 from tandem.world.passages import Passage, passages
 from tandem.world.questions import questions
 from tandem.world.schema import RELATIONS, STATUSES
-from tandem.world.tasks import TASKS, tasks
+from tandem.world.tasks import tasks
 from tandem.world.world import MECHANISM, VERSION, World
 
 

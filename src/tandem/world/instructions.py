@@ -48,24 +48,33 @@ INSTRUCTIONS: dict[str, Instructions] = {
         ),
         ("Which type of reply would fit: person, place, organisation, year? {x}",),
     ),
-    # extraction
-    "extract_person": Instructions(
+    "present_or_past": Instructions(
         (
-            "Copy the name of the person. {x}",
-            "Which person does this sentence name? {x}",
-            "{x} Give the name of the person.",
-            "Find the person in this sentence: {x}",
+            "{x} Is this about the present or the past?",
+            "Present or past? {x}",
+            "Does this hold in the present, or is it past? {x}",
+            "{x} Say whether this is present or past.",
         ),
-        ("Write out whom the sentence mentions. {x}",),
+        ("{x} When is this valid: at present, or only in the past?",),
     ),
-    "extract_place": Instructions(
+    # extraction
+    "extract_occupation": Instructions(
         (
-            "Copy the name of the town. {x}",
-            "Which town does this sentence name? {x}",
-            "{x} Give the name of the town.",
-            "Find the town in this sentence: {x}",
+            "Copy the occupation. {x}",
+            "Which occupation does this sentence name? {x}",
+            "{x} Give the occupation.",
+            "Find the occupation in this sentence: {x}",
         ),
-        ("Write out the locality that is mentioned. {x}",),
+        ("Write out the profession that is mentioned. {x}",),
+    ),
+    "extract_country": Instructions(
+        (
+            "Copy the name of the country. {x}",
+            "Which country does this sentence name? {x}",
+            "{x} Give the name of the country.",
+            "Find the country in this sentence: {x}",
+        ),
+        ("Write out the state that is mentioned. {x}",),
     ),
     "extract_year": Instructions(
         (
@@ -76,71 +85,89 @@ INSTRUCTIONS: dict[str, Instructions] = {
         ),
         ("Write out the date that is mentioned. {x}",),
     ),
+    "extract_person": Instructions(
+        (
+            "Copy the name of the person. {x}",
+            "Which person does this sentence name? {x}",
+            "{x} Give the name of the person.",
+            "Find the person in this sentence: {x}",
+        ),
+        ("Write out whom the sentence mentions. {x}",),
+    ),
     # comparison
     "earlier_year": Instructions(
         (
-            "Which year is earlier, {a} or {b}?",
-            "{a} or {b}: which year came first?",
-            "Give the earlier year: {a} or {b}.",
-            "Of the years {a} and {b}, name the earlier one.",
+            "{a} and {b}: which year is earlier, the first or the second?",
+            "Which comes first in time, the first or the second year? {a}, {b}",
+            "Is the first or the second year earlier? {a} and {b}",
+            "{a}, {b}. Say whether the first or the second is the earlier year.",
         ),
-        ("Pick the older date out of {a} and {b}.",),
+        ("{a} against {b}: pick the older date, first or second.",),
     ),
     "born_first": Instructions(
         (
-            "{x} Who was born first?",
-            "Who is older? {x}",
-            "{x} Name the one born earlier.",
-            "Read and say who was born first. {x}",
+            "{x} Who was born earlier, the first or the second?",
+            "Who is older, the first or the second? {x}",
+            "{x} Is the first or the second person older?",
+            "Read and say which one is older, first or second. {x}",
         ),
-        ("{x} Which of these two came into life before the other?",),
+        ("{x} Which of the two came into life before the other, first or second?",),
     ),
-    "newer_work": Instructions(
+    "which_is_town": Instructions(
         (
-            "{x} Which work is newer?",
-            "Which work came out later? {x}",
-            "{x} Name the work that came out last.",
-            "Read and say which work is newer. {x}",
+            "{a} and {b}: which is a town, the first or the second?",
+            "Which one is a town, the first or the second? {a}, {b}",
+            "Is the first or the second a town? {a} and {b}",
+            "{a}, {b}. Say whether the first or the second is a town.",
         ),
-        ("{x} Which title is the more recent?",),
+        ("{a} against {b}: pick the locality, first or second.",),
     ),
     # verification
-    "says_town": Instructions(
+    "is_kind": Instructions(
         (
-            "{x} Does this sentence name {a}?",
-            "Yes or no: is {a} in this sentence? {x}",
-            "{x} Is the town {a}?",
-            "Is {a} the town in this sentence? {x}",
+            "Is {x} {a}?",
+            "Yes or no: {x} is {a}.",
+            "{x} is {a}. Is that so?",
+            "Would you call {x} {a}?",
         ),
-        ("{x} Check whether it speaks of {a}: yes or no.",),
+        ("Check this claim: {x} is {a}.",),
     ),
-    "says_person": Instructions(
+    "is_about": Instructions(
         (
             "{x} Is this about {a}?",
-            "Yes or no: does the sentence name {a}? {x}",
-            "{x} Is {a} the person here?",
-            "Is {a} the person in this sentence? {x}",
+            "Is this sentence about {a}? {x}",
+            "Yes or no: this is about {a}. {x}",
+            "{x} Would you file this under {a}?",
         ),
-        ("{x} Check whether {a} comes up: yes or no.",),
+        ("Check whether the subject matter is {a}. {x}",),
     ),
-    "same_year": Instructions(
+    "names_year": Instructions(
         (
-            "{x} Were both born in the same year?",
-            "Same birth year, yes or no? {x}",
-            "{x} Are they of the same age?",
-            "Were these two born in the same year? {x}",
+            "{x} Does this sentence name a year?",
+            "Is there a year in this sentence? {x}",
+            "Yes or no: the sentence names a year. {x}",
+            "{x} Does it say in which year?",
         ),
-        ("{x} Check whether their birth years agree: yes or no.",),
+        ("Check whether any date is mentioned. {x}",),
     ),
     # rewriting
-    "swap_names": Instructions(
+    "hide_person": Instructions(
         (
-            "Swap the names: {a} and {b}",
-            "{a} and {b}: write the names the other way round.",
-            "Put the second name first: {a} and {b}",
-            "Turn the order around: {a} and {b}",
+            "Put someone in place of the name: {x}",
+            "Rewrite with someone instead of the name: {x}",
+            "{x} Write this without the name.",
+            "Hide the name: {x}",
         ),
-        ("Reverse the sequence of these two: {a} and {b}",),
+        ("Make this sentence anonymous: {x}",),
+    ),
+    "hide_work": Instructions(
+        (
+            "Put a work in place of the title: {x}",
+            "Rewrite with a work instead of the title: {x}",
+            "{x} Write this without the title.",
+            "Hide the title: {x}",
+        ),
+        ("Do not reveal what it is called: {x}",),
     ),
     "passive_voice": Instructions(
         (
@@ -151,42 +178,33 @@ INSTRUCTIONS: dict[str, Instructions] = {
         ),
         ("Change the voice from active to passive: {x}",),
     ),
-    "drop_year": Instructions(
-        (
-            "Leave out the year: {x}",
-            "Rewrite without the year: {x}",
-            "{x} Write this without the year.",
-            "Remove the year from this sentence: {x}",
-        ),
-        ("Shorten by deleting the date: {x}",),
-    ),
     # transformation
-    "family_name": Instructions(
+    "decade": Instructions(
         (
-            "What is the family name of {x}?",
-            "Give only the family name: {x}",
-            "{x}: write the family name.",
-            "Take away the given name: {x}",
+            "In which decade was this? {x}",
+            "{x} Which decade was that?",
+            "Turn the year into a decade: {x}",
+            "{x} Give the decade only.",
         ),
-        ("State the surname in {x}.",),
+        ("Round the date down to ten years: {x}",),
     ),
-    "family_name_first": Instructions(
+    "last_word": Instructions(
         (
-            "Write the family name first: {x}",
-            "Put {x} in the form family name, comma, given name.",
-            "{x}: family name first, then a comma and the given name.",
-            "How does {x} stand in an index of names?",
+            "What is the last word of {x}?",
+            "Give only the last word: {x}",
+            "{x}: write the last word.",
+            "Take away all but the last word: {x}",
         ),
-        ("Format {x} for a phone book.",),
+        ("State how {x} ends.",),
     ),
-    "last_in_list": Instructions(
+    "first_letter": Instructions(
         (
-            "Which name comes last? {x}",
-            "Give the last name of this list: {x}",
-            "{x}: copy the last one.",
-            "Name the end of the list: {x}",
+            "With which letter does {x} begin?",
+            "Give the first letter: {x}",
+            "{x}: write the first letter.",
+            "What is the first letter of {x}?",
         ),
-        ("Repeat only the final entry. {x}",),
+        ("State the initial of {x}.",),
     ),
     "count_names": Instructions(
         (
@@ -198,29 +216,29 @@ INSTRUCTIONS: dict[str, Instructions] = {
         ("Give the length of this list. {x}",),
     ),
     # reading
-    "read_author": Instructions(
+    "read_occupation": Instructions(
         ("{x} {a}", "Read, then answer. {x} {a}", "{a} {x}", "Answer from the text. {x} {a}"),
         ("Use these two sentences. {x} {a}",),
     ),
-    "read_birthplace": Instructions(
+    "read_genre": Instructions(
         ("{x} {a}", "Read, then answer. {x} {a}", "{a} {x}", "Answer from the text. {x} {a}"),
         ("Use these two sentences. {x} {a}",),
     ),
-    "read_founding_year": Instructions(
+    "read_country": Instructions(
         ("{x} {a}", "Read, then answer. {x} {a}", "{a} {x}", "Answer from the text. {x} {a}"),
         ("Use these two sentences. {x} {a}",),
     ),
     # knowledge
-    "know_birthplace": Instructions(
-        ("{a}", "Answer from memory. {a}", "Tell me: {a}", "{a} Name the town."),
-        ("I forgot this: {a}",),
-    ),
-    "know_author": Instructions(
-        ("{a}", "Answer from memory. {a}", "Tell me: {a}", "{a} Name the author."),
+    "know_occupation": Instructions(
+        ("{a}", "Answer from memory. {a}", "Tell me: {a}", "{a} Name the occupation."),
         ("I forgot this: {a}",),
     ),
     "know_country": Instructions(
         ("{a}", "Answer from memory. {a}", "Tell me: {a}", "{a} Name the country."),
+        ("I forgot this: {a}",),
+    ),
+    "know_birthplace": Instructions(
+        ("{a}", "Answer from memory. {a}", "Tell me: {a}", "{a} Name the town."),
         ("I forgot this: {a}",),
     ),
 }

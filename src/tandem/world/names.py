@@ -29,9 +29,9 @@ _TITLE_WORDS = ("Letters", "Garden", "Mirror", "River", "Lantern", "Winter", "Jo
 
 def people(seed: int, n: int) -> list[tuple[str, str]]:
     """`n` distinct (given name, family name) pairs."""
-    given = _stems(seed, "given", 2 * isqrt(n) + 8)
-    stems = _stems(seed, "family", 2 * isqrt(n) + 8)
-    family = [a + b for a, b in _pairs(seed, "family", stems, _FAMILY_ENDINGS, 2 * len(stems))]
+    pool = 3 * isqrt(n) // 2 + 6
+    given = _stems(seed, "given", pool)
+    family = [a + b for a, b in _pairs(seed, "family", _stems(seed, "family", pool), _FAMILY_ENDINGS, pool)]
     return _pairs(seed, "people", given, family, n)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from tandem.errors import UserError
 from tandem.world import names
-from tandem.world.history import CONTRADICTED, CURRENT, Census, Columns, columns
+from tandem.world.history import CONTRADICTED, CURRENT, OUTDATED, Census, Columns, columns
 from tandem.world.noise import I64, below, draw, permutation
 from tandem.world.schema import KINDS, NUMBER, RELATIONS, STATUSES, TERMS, Entity, Fact, Kind
 
@@ -193,12 +193,16 @@ class World:
 
     def holding(self, relation: str) -> I64:
         """Numbers of the facts of a relation that hold now."""
-        return self._holding[NUMBER[relation]]
+        return self._facts_by_status[CURRENT][NUMBER[relation]]
+
+    def ended(self, relation: str) -> I64:
+        """Numbers of the facts of a relation that have ended."""
+        return self._facts_by_status[OUTDATED][NUMBER[relation]]
 
     @cached_property
-    def _holding(self) -> list[I64]:
-        c = self.columns
-        return [np.flatnonzero((c.relation == number) & (c.status == CURRENT)) for number in range(len(RELATIONS))]
+    def _facts_by_status(self) -> list[list[I64]]:
+        c, relations = self.columns, range(len(RELATIONS))
+        return [[np.flatnonzero((c.relation == r) & (c.status == status)) for r in relations] for status in range(2)]
 
     # ── Mentions ────────────────────────────────────────────────────────────────────────────────────────────────────
 
