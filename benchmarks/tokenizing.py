@@ -2,10 +2,10 @@
 
     python benchmarks/tokenizing.py [--code-mb 20] [--prose PATH] [--vocabulary 16384] [--repeats 5]
 
-Code is the Python standard library; prose is its docstrings unless a file or folder is named. Each round measures every
-candidate once, in turn, and medians of the rounds are printed. tiktoken gets the ranks of the tokenizer trained here, so
-corpus and vocabulary are the same; that its ids are equal is checked, not assumed. *Cold* starts with an empty cache,
-*warm* with the cache the same text has filled (a long corpus is between the two, near warm).
+Code is the Python standard library; prose is its docstrings unless a file or folder is named. Each round measures
+every candidate once, in turn, and medians of the rounds are printed. tiktoken gets the ranks of the tokenizer trained
+here, so corpus and vocabulary are the same; that its ids are equal is checked, not assumed. *Cold* starts with an empty
+table of pieces, *warm* with the one the same text has filled (a long corpus is between the two, near warm).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import tiktoken
 import tokenizers

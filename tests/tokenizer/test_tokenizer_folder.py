@@ -9,7 +9,7 @@ import pytest
 import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
-from tandem.errors import UserError
+from tandem.errors import Failure, UserError
 from tandem.tokenizer import Tokenizer, load
 from tandem.types import Message
 
@@ -46,10 +46,20 @@ def test_what_we_save_we_load(ours: Tokenizer, tmp_path: Path) -> None:
         assert again.encode_batch(TEXTS) == ours.encode_batch(TEXTS)
 
 
-@pytest.mark.parametrize("model_type", [None, "llama", "mistral", "qwen3"])
-def test_transformers_loads_it_with_the_same_ids_beside_any_model(
-    transformers, ours: Tokenizer, tmp_path: Path, model_type: str | None
+@pytest.mark.parametrize(
+    ("which", "model_type"),
+    [
+        ("trained", None),
+        ("trained", "llama"),
+        ("trained", "mistral"),
+        ("trained", "qwen3"),
+        ("xgen_tokenizer", "llama"),
+    ],
+)
+def test_transformers_loads_it_with_the_same_ids_beside_its_model(
+    transformers, request: pytest.FixtureRequest, tmp_path: Path, which: str, model_type: str | None
 ) -> None:  # type: ignore[no-untyped-def]
+    ours: Tokenizer = request.getfixturevalue(which)
     ours.save(tmp_path)
     if model_type:
         (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type, "vocab_size": ours.vocabulary}))
@@ -195,3 +205,10 @@ def test_marks_show_in_decoded_text_unless_left_out(trained: Tokenizer) -> None:
     ids = [*trained.encode("one"), trained.end, *trained.encode(" two")]
     assert trained.decode(ids) == "one<|endoftext|> two"
     assert trained.decode(ids, marks=False) == "one two"
+
+
+def test_a_place_that_cannot_be_written_is_a_failure_that_names_it(trained: Tokenizer, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(Failure, match="cannot write") as raised:
+        trained.save(tmp_path / "taken")
+    assert str(raised.value.where).endswith("taken")

@@ -13,6 +13,7 @@ from typing import Any
 import tokenizers
 
 from tandem.errors import UserError
+from tandem.runs import disk_failure, write_whole
 from tandem.tokenizer.tokenizer import Tokenizer
 
 ROW_MULTIPLE = 64
@@ -66,20 +67,27 @@ def load(folder_or_file: Path) -> Tokenizer:
 
 
 def save(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write tokenizer.json, tokenizer_config.json and, when there is one, chat_template.jinja into a folder."""
+    """Write tokenizer.json, tokenizer_config.json and, when there is one, chat_template.jinja, each whole or not at all.
+
+    Raises:
+        Failure: the folder cannot be written, or the disk is full.
+    """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.core.save(str(folder / "tokenizer.json"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise disk_failure(e, folder) from e
+    write_whole(folder / "tokenizer.json", tokenizer.core.to_str(pretty=True))
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
         "vocabulary_rows": tokenizer.vocabulary,
         **{f"{role}_token": token for role, token in tokenizer.marks.items()},
     }
-    _write(folder / "tokenizer_config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+    write_whole(folder / "tokenizer_config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
     template = folder / "chat_template.jinja"
     if tokenizer.chat_template is not None:
-        _write(template, tokenizer.chat_template)
+        write_whole(template, tokenizer.chat_template)
     else:
         template.unlink(missing_ok=True)
 
@@ -130,7 +138,3 @@ def _json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError("expected a JSON object", where=str(file), remedy="repair or remove it")
     return content
-
-
-def _write(file: Path, text: str) -> None:
-    file.write_text(text, encoding="utf-8")
