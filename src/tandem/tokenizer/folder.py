@@ -67,7 +67,7 @@ def load(folder_or_file: Path) -> Tokenizer:
 
 
 def save(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write tokenizer.json, tokenizer_config.json and, when there is one, chat_template.jinja, each whole or not at all.
+    """Write tokenizer.json, tokenizer_config.json and, if there is one, chat_template.jinja, each whole or not at all.
 
     Raises:
         Failure: the folder cannot be written, or the disk is full.
