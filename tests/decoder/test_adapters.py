@@ -74,7 +74,7 @@ def test_peft_loads_our_adapter_and_we_load_what_it_saves(stabilised: bool, tmp_
         torch.testing.assert_close(ours(IDS), theirs(IDS).logits, rtol=1e-5, atol=1e-5)
         for name, weight in theirs.named_parameters():
             if "lora_" in name:
-                weight.mul_(1.7)
+                weight.mul_(0.8)
         theirs.save_pretrained(tmp_path / "again")
         again = Decoder(SHAPE)
         assert adapters.load(again, tmp_path / "again") == LoRA(

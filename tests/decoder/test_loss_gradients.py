@@ -85,9 +85,9 @@ def test_rotary_split_gradients_are_right(own: bool) -> None:
     qkv = draw(2, 5, 4 + 2 * 2, 6)
     angles = draw(*((2, 5) if own else (5,)), 1, 3, seed=1, grad=False)
     cos, sin = angles.cos(), angles.sin()
-    first, second = qkv[:, :, :6, :3], qkv[:, :, :6, 3:]
-    turned = torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
-    ours = kernels.rotary_split(qkv, cos, sin, 4)
+    first, second = qkv[:, :, :6, 0::2], qkv[:, :, :6, 1::2]
+    turned = torch.stack([first * cos - second * sin, second * cos + first * sin], -1).flatten(-2)
+    ours = kernels.rotary_split(qkv, torch.complex(cos, sin), 4)
     torch.testing.assert_close(torch.cat(ours, 2), torch.cat([turned, qkv[:, :, 6:]], 2))
     by = draw(2, 5, 8, 6, seed=2, grad=False)
     torch.testing.assert_close(

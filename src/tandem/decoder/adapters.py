@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tandem.decoder.model import Block, Decoder, Projection
-from tandem.decoder.weights import projections
+from tandem.decoder.weights import PAIRED, Place, projections
 from tandem.errors import Failure, UserError
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -126,7 +126,7 @@ def save(model: Decoder, folder: Path | str, *, base: str = "") -> None:
     for name, adapter in _adapters(model):
         lora = adapter.lora
         tensors[f"base_model.model.{name}.lora_A.weight"] = adapter.down.detach().cpu().contiguous()
-        tensors[f"base_model.model.{name}.lora_B.weight"] = adapter.up.detach().cpu().contiguous()
+        tensors[f"base_model.model.{name}.lora_B.weight"] = _up(model, name, adapter).value().cpu().contiguous()
     if lora is None:
         raise UserError("the model has no adapter", where=str(folder), remedy="attach one first")
     config = {
@@ -198,13 +198,13 @@ def load(model: Decoder, folder: Path | str) -> LoRA:
     attach(model, lora)
     try:
         for name, adapter in _adapters(model):
-            for key, weight in (("lora_A", adapter.down), ("lora_B", adapter.up)):
+            for key, mine in (("lora_A", Place(adapter.down.data)), ("lora_B", _up(model, name, adapter))):
                 full = f"base_model.model.{name}.{key}.weight"
-                tensor = tensors.pop(full, None)
-                if tensor is None or tensor.shape != weight.shape:
-                    size = "missing" if tensor is None else f"{tuple(tensor.shape)}, not {tuple(weight.shape)}"
+                tensor, shape = tensors.pop(full, None), tuple(mine.rows.shape)
+                if tensor is None or tensor.shape != shape:
+                    size = "missing" if tensor is None else f"{tuple(tensor.shape)}, not {shape}"
                     raise UserError(f"tensor {full} is {size}", where=str(file), remedy="use the adapter's base model")
-                weight.data.copy_(tensor)
+                mine.fill(tensor)
         if tensors:
             raise UserError(f"tensor {next(iter(tensors))} is not part of this model", where=str(file))
     except UserError:
@@ -227,3 +227,8 @@ def _adapters(model: Decoder) -> Iterator[tuple[str, Adapter]]:
             adapter = projection.adapters[part]
             assert isinstance(adapter, Adapter)
             yield name, adapter
+
+
+def _up(model: Decoder, name: str, adapter: Adapter) -> Place:
+    """B, whose rows are in the order of the projection's own."""
+    return Place(adapter.up.data, model.shape.head_width if name.endswith(PAIRED) else 0)

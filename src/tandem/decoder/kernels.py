@@ -1,11 +1,12 @@
 """The element-wise steps of a decoder as autograd functions that save little and write where the result belongs.
 
 Autograd's own chains keep every intermediate alive: RMSNorm four tensors the size of the activations, SwiGLU three,
-rotary positions six. Here each step saves its input and recomputes the rest, its gradient is written once, and the
+rotary positions six. Here each step saves one tensor and recomputes the rest, its gradient is written once, and the
 gradients of q, k and v land in the one buffer that the fused projection needs. On a CPU this is where the time beside
 the matrix products goes. What this does not do: matrix products, attention, or the loss. Rejected: a compiled kernel
-(torch.compile on CPU takes a C++ compiler and 39 s), and rotary positions by complex products (half the passes, but
-the weights of q and k would have to be permuted on every read and write of a Hugging Face folder, for 1 % of a step).
+(torch.compile on CPU takes a C++ compiler and 39 s), and rotary positions on halves, as Hugging Face stores them: six
+passes over runs of K/2 numbers, four times the time of one complex product on neighbours. `weights.py` reorders the
+rows of q and k on the way in and out.
 
 B batch, T tokens, D width, H query heads, G key/value heads, K head width, M MLP width.
 """
@@ -25,22 +26,22 @@ class _RMSNorm(Function):
     def forward(ctx: Any, x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
         scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
         scale.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
-        ctx.save_for_backward(x, weight_D, scale)
-        return _scaled(x, scale).mul_(weight_D)
+        normal = _scaled(x, scale)
+        ctx.save_for_backward(normal, weight_D, scale)
+        return normal * weight_D
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None]:
         (grad,) = grads
-        x, weight_D, scale = ctx.saved_tensors
-        normal = _scaled(x, scale)
+        normal, weight_D, scale = ctx.saved_tensors
         weighted = grad * normal
         grad_weight = None
         if ctx.needs_input_grad[1]:
             grad_weight = weighted.flatten(0, -2).sum(0, dtype=torch.float32).to(weight_D.dtype)
         # d/dx of w·x/rms(x): the part of the incoming gradient along x is taken out again.
-        along = torch.matmul(weighted, weight_D.unsqueeze(-1)).float().div_(-x.shape[-1])
+        along = torch.matmul(weighted, weight_D.unsqueeze(-1)).float().div_(-normal.shape[-1])
         grad_x = grad * weight_D
-        grad_x = grad_x.addcmul_(normal, along.to(x.dtype)).mul_(scale.to(x.dtype))
+        grad_x = grad_x.addcmul_(normal, along.to(grad_x.dtype)).mul_(scale.to(grad_x.dtype))
         return grad_x, grad_weight, None
 
 
@@ -79,60 +80,71 @@ def swiglu(gate_up: Tensor) -> Tensor:
     return product
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor, out: Tensor | None = None) -> Tensor:
-    """Turn each pair (x_i, x_{i+K/2}) by its position's angle (Su et al. 2021; halves paired as in LLaMA's weights).
+def rotate(x: Tensor, turn: Tensor, out: Tensor | None = None) -> Tensor:
+    """Turn each pair (x_2i, x_2i+1) by its position's angle: a product of complex numbers (Su et al. 2021).
 
-    `x` (…, heads, K); `cos`, `sin` (…, 1, K/2), float32 or x's dtype. Returns a new tensor, or `out` filled.
+    `x` (…, heads, K); `turn` (…, 1, K/2) complex64, broadcast over heads. Returns a new tensor, or `out` filled.
     """
-    half = x.shape[-1] // 2
-    first, second = x[..., :half], x[..., half:]
+    if x.device.type == "mps":
+        first, second = x.view(*x.shape[:-1], -1, 2).unbind(-1)
+        cos, sin = turn.real, turn.imag
+        turned = torch.stack([first * cos - second * sin, second * cos + first * sin], -1).flatten(-2).to(x.dtype)
+        return turned if out is None else out.copy_(turned)
+    if x.dtype != torch.float32:
+        turned = rotate(x.float(), turn)
+        return turned.to(x.dtype) if out is None else out.copy_(turned)
+    if x.stride(-1) != 1 or any(stride % 2 for stride in x.stride()[:-1]):
+        x = x.contiguous()
     turned = torch.empty(x.shape, dtype=x.dtype, device=x.device) if out is None else out
-    torch.mul(first, cos, out=turned[..., :half]).addcmul_(second, sin, value=-1)
-    torch.mul(second, cos, out=turned[..., half:]).addcmul_(first, sin)
+    torch.mul(_complex(x), turn, out=_complex(turned))
     return turned
+
+
+def _complex(x: Tensor) -> Tensor:
+    return torch.view_as_complex(x.view(*x.shape[:-1], -1, 2))
 
 
 class _Rotary(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        ctx.save_for_backward(cos, sin)
-        return rotate(x, cos, sin)
+    def forward(ctx: Any, x: Tensor, turn: Tensor) -> Tensor:
+        ctx.save_for_backward(turn)
+        return rotate(x, turn)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        cos, sin = ctx.saved_tensors
-        return rotate(grads[0], cos, -sin), None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (turn,) = ctx.saved_tensors
+        return rotate(grads[0], turn.conj().resolve_conj()), None
 
 
-def rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotary(x: Tensor, turn: Tensor) -> Tensor:
     """`rotate` with a gradient: the same turn backwards."""
-    turned: Tensor = _Rotary.apply(x, cos, sin)  # type: ignore[no-untyped-call]
+    turned: Tensor = _Rotary.apply(x, turn)  # type: ignore[no-untyped-call]
     return turned
 
 
 class _RotarySplit(Function):
     @staticmethod
-    def forward(ctx: Any, qkv_BTJK: Tensor, cos: Tensor, sin: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.save_for_backward(cos, sin)
+    def forward(ctx: Any, qkv_BTJK: Tensor, turn: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.save_for_backward(turn)
         groups = (qkv_BTJK.shape[2] - heads) // 2
-        qk_BTJK = rotate(qkv_BTJK[:, :, : heads + groups], cos, sin)
+        qk_BTJK = rotate(qkv_BTJK[:, :, : heads + groups], turn)
         # v is copied: a view of an input may not be returned beside fresh tensors, and the copy frees the rest of qkv.
         return qk_BTJK[:, :, :heads], qk_BTJK[:, :, heads:], qkv_BTJK[:, :, heads + groups :].clone()
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         q, k, v = grads
-        cos, sin = ctx.saved_tensors
+        (turn,) = ctx.saved_tensors
         heads, groups = q.shape[2], k.shape[2]
         grad = torch.empty((*q.shape[:2], heads + 2 * groups, q.shape[3]), dtype=q.dtype, device=q.device)
-        back = -sin
-        rotate(q, cos, back, out=grad[:, :, :heads])
-        rotate(k, cos, back, out=grad[:, :, heads : heads + groups])
+        back = turn.conj().resolve_conj()
+        rotate(q, back, out=grad[:, :, :heads])
+        rotate(k, back, out=grad[:, :, heads : heads + groups])
         grad[:, :, heads + groups :] = v
-        return grad, None, None, None
+        return grad, None, None
 
 
-def rotary_split(qkv_BTJK: Tensor, cos: Tensor, sin: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+def rotary_split(qkv_BTJK: Tensor, turn: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
     """q (B, T, H, K), k and v (B, T, G, K) out of the fused projection (J = H + 2G), q and k turned by position."""
-    q, k, v = _RotarySplit.apply(qkv_BTJK, cos, sin, heads)  # type: ignore[no-untyped-call]
+    q, k, v = _RotarySplit.apply(qkv_BTJK, turn, heads)  # type: ignore[no-untyped-call]
     return q, k, v

@@ -1,8 +1,9 @@
 """The decoder: token embedding, blocks of attention and MLP, final norm, output head (Touvron et al. 2023, LLaMA).
 
 Reads like the paper and knows nothing of devices, parallelism, optimisers or files. q, k and v are one matrix product,
-gate and up another; their Hugging Face names exist only in `weights.py`. Weights start from a normal distribution of
-standard deviation `init_std` everywhere, residual projections included, as LLaMA and XGen do; norms at 1, biases at 0.
+gate and up another, and rotary pairs are neighbours; Hugging Face's names and order exist only in `weights.py`. Weights
+start from a normal distribution of standard deviation `init_std` everywhere, residual projections included, as LLaMA
+and XGen do; norms at 1, biases at 0.
 Rejected: GPT-2's smaller start of residual projections (not published for either model).
 
 B batch, T tokens, D width, H query heads, G key/value heads, J = H + 2G, K head width, M MLP width, V vocabulary.
@@ -83,17 +84,15 @@ class Attention(nn.Module):
         self.q_norm = Norm(shape.head_width, shape, "rms") if shape.qk_norm else None
         self.k_norm = Norm(shape.head_width, shape, "rms") if shape.qk_norm else None
 
-    def forward(
-        self, x_BTD: Tensor, cos: Tensor, sin: Tensor, seen: Visible, cache: Cache | None = None, layer: int = 0
-    ) -> Tensor:
-        """`cos` and `sin` (T, 1, K/2), or (B, T, 1, K/2) where rows stand at their own positions."""
+    def forward(self, x_BTD: Tensor, turn: Tensor, seen: Visible, cache: Cache | None = None, layer: int = 0) -> Tensor:
+        """`turn` (T, 1, K/2), or (B, T, 1, K/2) where rows stand at their own positions."""
         qkv_BTJK = self.qkv(x_BTD).unflatten(-1, (-1, self.head_width))
         if self.q_norm is not None and self.k_norm is not None:
             q_BTHK, k_BTGK, v_BTGK = qkv_BTJK.split([self.heads, self.groups, self.groups], dim=2)
-            q_BTHK = kernels.rotary(self.q_norm(q_BTHK), cos, sin)
-            k_BTGK = kernels.rotary(self.k_norm(k_BTGK), cos, sin)
+            q_BTHK = kernels.rotary(self.q_norm(q_BTHK), turn)
+            k_BTGK = kernels.rotary(self.k_norm(k_BTGK), turn)
         else:
-            q_BTHK, k_BTGK, v_BTGK = kernels.rotary_split(qkv_BTJK, cos, sin, self.heads)
+            q_BTHK, k_BTGK, v_BTGK = kernels.rotary_split(qkv_BTJK, turn, self.heads)
         if cache is not None:
             k_BTGK, v_BTGK = cache.append(layer, k_BTGK, v_BTGK)
         y: Tensor = self.out(attend(q_BTHK, k_BTGK, v_BTGK, seen).flatten(2))
@@ -127,15 +126,13 @@ class Block(nn.Module):
         self.mlp_norm = None if shape.parallel else Norm(shape.width, shape)
         self.mlp = MLP(shape)
 
-    def forward(
-        self, x_BTD: Tensor, cos: Tensor, sin: Tensor, seen: Visible, cache: Cache | None = None, layer: int = 0
-    ) -> Tensor:
+    def forward(self, x_BTD: Tensor, turn: Tensor, seen: Visible, cache: Cache | None = None, layer: int = 0) -> Tensor:
         """One block."""
         normed = self.attention_norm(x_BTD)
         if self.mlp_norm is None:
-            both: Tensor = x_BTD + (self.attention(normed, cos, sin, seen, cache, layer) + self.mlp(normed))
+            both: Tensor = x_BTD + (self.attention(normed, turn, seen, cache, layer) + self.mlp(normed))
             return both
-        x_BTD = x_BTD + self.attention(normed, cos, sin, seen, cache, layer)
+        x_BTD = x_BTD + self.attention(normed, turn, seen, cache, layer)
         y: Tensor = x_BTD + self.mlp(self.mlp_norm(x_BTD))
         return y
 
@@ -213,15 +210,13 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """`hidden` with attention and positions spelt out: positions 0 … T - 1 unless given, all below `reach`."""
         x_BTD = F.embedding(tokens_BT, self.embedding).to(self.compute or self.dtype)
-        cos, sin = self._rope.table(reach or tokens_BT.shape[1], x_BTD.device, x_BTD.dtype)
-        if positions_BT is not None:
-            cos, sin = cos[positions_BT], sin[positions_BT]
-        cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
+        turn = self._rope.table(reach or tokens_BT.shape[1], x_BTD.device)
+        turn = (turn if positions_BT is None else turn[positions_BT]).unsqueeze(-2)
         for layer, block in enumerate(self.blocks):
             if self.recompute and torch.is_grad_enabled() and cache is None:
-                x_BTD = checkpoint(block, x_BTD, cos, sin, seen, use_reentrant=False)
+                x_BTD = checkpoint(block, x_BTD, turn, seen, use_reentrant=False)
             else:
-                x_BTD = block(x_BTD, cos, sin, seen, cache, layer)
+                x_BTD = block(x_BTD, turn, seen, cache, layer)
         if cache is not None:
             cache.advance(tokens_BT.shape[1])
         y: Tensor = self.norm(x_BTD)

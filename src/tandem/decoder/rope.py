@@ -59,25 +59,23 @@ def _yarn(base: float, width: int, scaling: RopeScaling) -> tuple[Tensor, float]
 
 
 class Rope:
-    """Cosines and sines of a shape, computed once per device and length and shared by all layers."""
+    """The turns of a shape, computed once per device and length and shared by all layers."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        self._tables: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
+        self._tables: dict[tuple[str, int], Tensor] = {}
 
-    def table(self, length: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """cos and sin, each (length, K/2), of positions 0 … length - 1; angles in float32, then rounded to `dtype`."""
+    def table(self, length: int, device: torch.device) -> Tensor:
+        """cos + i sin of positions 0 … length - 1, (length, K/2) complex64; the angles in float32."""
         scaling = self.shape.rope_scaling
         dynamic = scaling is not None and scaling.kind == "dynamic" and length > scaling.original_context
         # Room for the next lengths: generation asks for one more position each time.
         rows = length if dynamic else max(64, 1 << (length - 1).bit_length())
-        key = (f"{device}/{dtype}", rows)
+        key = (str(device), rows)
         if key not in self._tables:
             if dynamic:
                 self._tables.clear()
             radians, factor = frequencies(self.shape, length)
             angles = torch.outer(torch.arange(rows, dtype=torch.float32), radians)
-            cos, sin = angles.cos() * factor, angles.sin() * factor
-            self._tables[key] = (cos.to(device, dtype), sin.to(device, dtype))
-        cos, sin = self._tables[key]
-        return cos[:length], sin[:length]
+            self._tables[key] = torch.complex(angles.cos() * factor, angles.sin() * factor).to(device)
+        return self._tables[key][:length]

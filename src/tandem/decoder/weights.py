@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,34 +23,60 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tandem.decoder.families import config_of, family_of, shape_of
-from tandem.decoder.model import Block, Decoder, Projection
+from tandem.decoder.model import Block, Decoder, Norm, Projection
 from tandem.decoder.shape import Shape
 from tandem.errors import Failure, UserError
 
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
 
+PAIRED = ("q_proj", "k_proj")
+"""Projections whose output is turned by position."""
+
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def places(model: Decoder) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor under its Hugging Face name, as a view into the model's own (fused) parameters."""
-    yield "model.embed_tokens.weight", model.embedding.data
+@dataclass(frozen=True)
+class Place:
+    """Where a Hugging Face tensor lives in the model: some rows of one of its (fused) parameters."""
+
+    rows: Tensor
+    """A view into the model's own parameter."""
+    head_width: int = 0
+    """K where the rows are those of q or k heads: rotary pairs are neighbours here, half a head apart there."""
+
+    def fill(self, theirs: Tensor) -> None:
+        """Copy a tensor of the same shape in."""
+        if self.head_width:
+            theirs = theirs.reshape(-1, 2, self.head_width // 2, *theirs.shape[1:]).transpose(1, 2).flatten(0, 2)
+        self.rows.copy_(theirs)
+
+    def value(self) -> Tensor:
+        """The tensor as Hugging Face has it; a copy only where the order differs."""
+        if self.head_width:
+            pairs = self.rows.reshape(-1, self.head_width // 2, 2, *self.rows.shape[1:])
+            return pairs.transpose(1, 2).flatten(0, 2)
+        return self.rows
+
+
+def places(model: Decoder) -> Iterator[tuple[str, Place]]:
+    """Every tensor's Hugging Face name and place."""
+    yield "model.embed_tokens.weight", Place(model.embedding.data)
     for layer, block in enumerate(model.blocks):
         assert isinstance(block, Block)
-        at = f"model.layers.{layer}"
-        norms = [("input_layernorm", block.attention_norm), ("post_attention_layernorm", block.mlp_norm)]
-        norms += [("self_attn.q_norm", block.attention.q_norm), ("self_attn.k_norm", block.attention.k_norm)]
-        for name, norm in norms:
-            if norm is not None:
-                yield from _norm(f"{at}.{name}", norm)
+        at, head_width = f"model.layers.{layer}", model.shape.head_width
+        yield from _norm(f"{at}.input_layernorm", block.attention_norm)
+        yield from _norm(f"{at}.post_attention_layernorm", block.mlp_norm)
+        yield from _norm(f"{at}.self_attn.q_norm", block.attention.q_norm, head_width)
+        yield from _norm(f"{at}.self_attn.k_norm", block.attention.k_norm, head_width)
         for name, rows, projection in projections(block):
-            yield f"{at}.{name}.weight", projection.weight.data[rows]
+            paired = head_width if name.endswith(PAIRED) else 0
+            yield f"{at}.{name}.weight", Place(projection.weight.data[rows], paired)
             if projection.bias is not None:
-                yield f"{at}.{name}.bias", projection.bias.data[rows]
+                yield f"{at}.{name}.bias", Place(projection.bias.data[rows], paired)
     yield from _norm("model.norm", model.norm)
     if model.output is not None:
-        yield "lm_head.weight", model.output.data
+        yield "lm_head.weight", Place(model.output.data)
 
 
 def projections(block: Block) -> Iterator[tuple[str, slice, Projection]]:
@@ -61,10 +88,11 @@ def projections(block: Block) -> Iterator[tuple[str, slice, Projection]]:
                 yield f"{owner}.{part}", rows, projection
 
 
-def _norm(name: str, norm: Any) -> Iterator[tuple[str, Tensor]]:
-    yield f"{name}.weight", norm.weight.data
-    if norm.bias is not None:
-        yield f"{name}.bias", norm.bias.data
+def _norm(name: str, norm: Norm | None, head_width: int = 0) -> Iterator[tuple[str, Place]]:
+    if norm is not None:
+        yield f"{name}.weight", Place(norm.weight.data, head_width)
+        if norm.bias is not None:
+            yield f"{name}.bias", Place(norm.bias.data, head_width)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -114,7 +142,7 @@ def load(folder: Path | str, dtype: torch.dtype | None = None, device: torch.dev
     return model
 
 
-def _read(file: Path, missing: dict[str, Tensor], *, tied: bool) -> None:
+def _read(file: Path, missing: dict[str, Place], *, tied: bool) -> None:
     """Copy every tensor of a file into its place and strike it off the list."""
     try:
         with safe_open(file, framework="pt") as tensors:
@@ -129,13 +157,13 @@ def _read(file: Path, missing: dict[str, Tensor], *, tied: bool) -> None:
                         remedy="check that config.json and weights belong together",
                     )
                 size = tuple(tensors.get_slice(name).get_shape())
-                if size != tuple(place.shape):
+                if size != tuple(place.rows.shape):
                     raise UserError(
-                        f"tensor {name} is {_by(size)}, but config.json makes it {_by(tuple(place.shape))}",
+                        f"tensor {name} is {_by(size)}, but config.json makes it {_by(tuple(place.rows.shape))}",
                         where=str(file),
                         remedy="check that config.json and weights belong together",
                     )
-                place.copy_(tensors.get_tensor(name))
+                place.fill(tensors.get_tensor(name))
     except (SafetensorError, OSError) as e:
         raise UserError(
             f"not a whole safetensors file ({e})", where=str(file), remedy="copy or download it again"
@@ -176,14 +204,14 @@ def save(model: Decoder, folder: Path | str, *, shard_bytes: int = 5 * 10**9) ->
             remedy="merge them, or save them alone (adapters.save)",
         )
     dtype = str(model.dtype).removeprefix("torch.")
-    shards: list[dict[str, Tensor]] = [{}]
+    shards: list[dict[str, Place]] = [{}]
     filled = 0
-    for name, tensor in places(model):
-        size = tensor.numel() * tensor.element_size()
+    for name, place in places(model):
+        size = place.rows.numel() * place.rows.element_size()
         if shards[-1] and filled + size > shard_bytes:
             shards.append({})
             filled = 0
-        shards[-1][name] = tensor
+        shards[-1][name] = place
         filled += size
     config = config_of(model.shape, dtype)
     note = {"note": "read by tandem only: transformers has no class for this shape"}
@@ -196,10 +224,10 @@ def save(model: Decoder, folder: Path | str, *, shard_bytes: int = 5 * 10**9) ->
             names = [f"model-{i:05d}-of-{len(shards):05d}.safetensors" for i in range(1, len(shards) + 1)]
         for name, shard in zip(names, shards, strict=True):
             # One shard at a time is brought together on the CPU; on a CPU, contiguous rows are not even copied.
-            save_file({key: t.cpu().contiguous() for key, t in shard.items()}, work / name, {"format": "pt"})
+            save_file({key: p.value().cpu().contiguous() for key, p in shard.items()}, work / name, {"format": "pt"})
         if len(shards) > 1:
             index = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
-            total = sum(t.numel() * t.element_size() for shard in shards for t in shard.values())
+            total = sum(p.rows.numel() * p.rows.element_size() for shard in shards for p in shard.values())
             _write(work / _INDEX, {"metadata": {"total_size": total}, "weight_map": index})
         _write(work / "config.json", config | (note if family_of(model.shape) == "tandem" else {}))
         _write(work / "generation_config.json", {k: v for k, v in generation.items() if v is not None})
