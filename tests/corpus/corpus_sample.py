@@ -21,8 +21,8 @@ class ByteEncoder:
     end = 256
     fingerprint = "bytes"
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        return [list(text.encode()) for text in texts]
+    def encode_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
+        return [np.frombuffer(text.encode(), np.uint8).astype(np.int32) for text in texts]
 
 
 class PlainIds:
@@ -33,8 +33,8 @@ class PlainIds:
         self.end = vocabulary - 1
         self.fingerprint = fingerprint
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        return [[int(word) for word in text.split()] for text in texts]
+    def encode_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
+        return [np.array([int(word) for word in text.split()], np.int32) for text in texts]
 
 
 def numbered(folder: Path, lengths: Sequence[int], seed: int = 0) -> Shards:

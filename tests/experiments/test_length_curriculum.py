@@ -118,7 +118,7 @@ def test_documents_measured_by_position_are_twice_the_longest_length(text: trial
 def test_the_command_writes_what_it_prints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(length_curriculum, "design", partial(length_curriculum.design, tokens=2048))
+    monkeypatch.setattr(length_curriculum, "design", partial(length_curriculum.design, tokens=5120))
     monkeypatch.setattr(length_curriculum, "POSITION_TOKENS", 1000)
     out = tmp_path / "figures.json"
     source = Path(__file__).parents[2] / "src/tandem"

@@ -75,7 +75,25 @@ def recipe(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recipe")
     notes = folder / "notes"
     notes.mkdir()
-    words = "the mill stands near a river and its wheel turns slowly in summer but never in winter".split()
+    words = [
+        "the",
+        "mill",
+        "stands",
+        "near",
+        "a",
+        "river",
+        "and",
+        "its",
+        "wheel",
+        "turns",
+        "slowly",
+        "in",
+        "summer",
+        "but",
+        "never",
+        "in",
+        "winter",
+    ]
     rng = random.Random(1)
     for i in range(60):
         (notes / f"{i}.txt").write_text(" ".join(rng.choice(words) for _ in range(rng.randrange(20, 200))))

@@ -219,13 +219,13 @@ def _batches(texts: Iterable[tuple[str, Document]]) -> Iterator[list[tuple[str, 
 def _encode(
     batch: list[tuple[str, Document]], writers: dict[str, ShardWriter], tokenizer: TokenEncoder, books: Step
 ) -> None:
-    for (part, document), ids in zip(batch, tokenizer.encode_batch([document.text for _, document in batch])):
+    for (part, document), ids in zip(batch, tokenizer.encode_arrays([document.text for _, document in batch])):
         books.came += 1
-        if tokenizer.end in ids:
+        if (ids == tokenizer.end).any():
             # A text that spells the end mark must not end the document.
             books.change("end marks spelt in the text removed", document.name)
-            ids = [i for i in ids if i != tokenizer.end]
-        if not ids:
+            ids = ids[ids != tokenizer.end]
+        if not len(ids):
             books.remove("no tokens", document.name)
             continue
         books.left += 1

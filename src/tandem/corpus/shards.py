@@ -51,8 +51,8 @@ class TokenEncoder(Protocol):
         """Content hash."""
         ...
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, without marks at its ends."""
+    def encode_arrays(self, texts: Sequence[str]) -> Sequence[NDArray[np.integer[Any]]]:
+        """Token ids of each text, without marks at its ends; arrays, for lists of numbers cost more than encoding."""
         ...
 
 

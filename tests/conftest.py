@@ -1,0 +1,28 @@
+"""What every test run needs: threads that sleep while they wait, and no network but loopback."""
+
+import os
+import socket
+
+import pytest
+
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "passive"
+)  # read when torch is loaded; spinning threads starve their neighbours
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+LOOPBACK = ("127.", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network():
+    """Refuse connections to anything but this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if self.family != socket.AF_UNIX and not str(address[0]).startswith(LOOPBACK):
+            raise AssertionError(f"a test opened a connection to {address}")
+        return connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        yield
