@@ -105,7 +105,7 @@ def test_a_torn_last_event_is_dropped_and_writing_goes_on(tmp_path):
 
 def test_a_broken_event_in_the_middle_is_named_by_line(tmp_path):
     (tmp_path / "events.jsonl").write_text('{"event": "a"}\nnonsense\n{"event": "b"}\n')
-    with pytest.raises(UserError, match="events.jsonl:2"):
+    with pytest.raises(UserError, match=r"events\.jsonl:2"):
         read_events(tmp_path)
 
 

@@ -10,8 +10,15 @@ from tandem.stats import bootstrap, mean, proportion, t_quantile
 
 @pytest.mark.parametrize(
     ("p", "df", "expected"),
-    [(0.975, 1, 12.7062), (0.975, 2, 4.30265), (0.975, 3, 3.18245), (0.975, 10, 2.22814), (0.995, 7, 3.49948), (0.975, 120, 1.97993)],
-)  # fmt: skip
+    [
+        (0.975, 1, 12.7062),
+        (0.975, 2, 4.30265),
+        (0.975, 3, 3.18245),
+        (0.975, 10, 2.22814),
+        (0.995, 7, 3.49948),
+        (0.975, 120, 1.97993),
+    ],
+)
 def test_t_quantiles_match_the_printed_tables(p, df, expected):
     assert t_quantile(p, df) == pytest.approx(expected, abs=1e-5)
     assert t_quantile(1 - p, df) == pytest.approx(-expected, abs=1e-5)

@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 import shutil
@@ -211,7 +212,7 @@ def test_the_rate_warms_up_peaks_and_ends_at_its_final_fraction():
     assert max(rates) == rates[10] == pytest.approx(1.0)
     assert rates[-1] == pytest.approx(0.1)
     assert rates[60] == pytest.approx(0.55, abs=0.01)
-    assert all(a > b for a, b in zip(rates[10:], rates[11:]))
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
 
 
 def test_progress_counts_tokens_from_the_beginning_also_after_a_stop(tmp_path):
