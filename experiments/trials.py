@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tandem import runs, stats, tokenizer
+from tandem import results, runs, stats, tokenizer
 from tandem.corpus import Batch, Ledger, Mixed, Part, Shards, SourceSpec, build, documents, once
 from tandem.decoder import Decoder, Shape
 from tandem.errors import Failure, TandemError, UserError
@@ -276,7 +276,7 @@ def shown(interval: Interval | None, decimals: int = 3, *, sign: bool = False) -
     return f"{value} ± {interval.high - interval.value:.{decimals}f}{clear}"
 
 
-def print_table(table: runs.Table) -> None:
+def print_table(table: results.Table) -> None:
     """A plain table on standard output."""
     from rich.console import Console
     from rich.table import Table as Grid
@@ -313,7 +313,7 @@ def write(
 
 
 def _line(value: Any) -> str:
-    return json.dumps(runs.to_json(_plain(value)), ensure_ascii=False)
+    return json.dumps(results.to_json(_plain(value)), ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:

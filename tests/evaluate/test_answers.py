@@ -13,7 +13,7 @@ from tandem.errors import UserError
 from tandem.evaluate import answers, comparisons
 from tandem.evaluate.answers import AnswerItem, Majority, after, ask, first_line, judge, whole
 from tandem.evaluate.comparisons import compare, mcnemar
-from tandem.runs import from_json, to_json
+from tandem.results import from_json, to_json
 
 END = 0
 

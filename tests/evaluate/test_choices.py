@@ -15,7 +15,7 @@ from tandem.decoder import Decoder, Shape
 from tandem.decoder.score import score as decoder_score
 from tandem.errors import UserError
 from tandem.evaluate.choices import ChoiceItem, choose, joint, of_question, predict, table
-from tandem.runs import from_json, to_json
+from tandem.results import from_json, to_json
 from tandem.types import Question
 
 TEXTS = [f"The town of {a}{b} lies in {b}{a}; it's   old." for a in ("Ka", "Lu", "Mi") for b in ("ro", "sta", "ne")] * 5

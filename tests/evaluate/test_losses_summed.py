@@ -14,7 +14,7 @@ from tandem.errors import UserError
 from tandem.evaluate import positions
 from tandem.evaluate.perplexity import perplexity, ratio, table, token_bytes
 from tandem.evaluate.positions import buckets, curve, loss_by_position, tokens_seen
-from tandem.runs import from_json, to_json
+from tandem.results import from_json, to_json
 
 VOCABULARY = 11
 

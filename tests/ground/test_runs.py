@@ -8,24 +8,8 @@ from pathlib import Path
 import pytest
 
 from tandem.errors import Failure, UserError
-from tandem.runs import (
-    Curve,
-    Example,
-    Figure,
-    Mark,
-    Results,
-    Run,
-    Section,
-    Series,
-    Table,
-    atomic_folder,
-    file_hash,
-    from_json,
-    read_events,
-    read_results,
-    to_json,
-    write_whole,
-)
+from tandem.results import Curve, Example, Figure, Mark, Results, Section, Series, Table, from_json, to_json
+from tandem.runs import Run, atomic_folder, file_hash, read_events, read_results, write_whole
 
 RESULTS = Results(
     title="A model",

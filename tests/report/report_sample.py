@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 from tandem import stats
-from tandem.runs import Curve, Example, Figure, Mark, Results, Run, Section, Series, Table
+from tandem.results import Curve, Example, Figure, Mark, Results, Section, Series, Table
+from tandem.runs import Run
 
 RECIPE = """\
 name = "quickstart"

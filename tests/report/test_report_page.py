@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from report_sample import RECIPE, results, write_run
 
-from tandem import report, runs
+from tandem import report
 from tandem.report.page import MECHANISM
-from tandem.runs import Curve, Example, Figure, Mark, Results, Run, Section, Series, Table
+from tandem.results import Curve, Example, Figure, Mark, Results, Section, Series, Table, to_json
+from tandem.runs import Run
 
 HOSTILE = [
     "</style><script>alert(1)</script>",
@@ -81,7 +82,7 @@ def page_full_of(words: str, folder: Path) -> str:
     """A page whose every text begins with these words: results, names of stages, versions, recipe."""
     comment = "# " + "".join(c for c in words if c.isprintable()) + "\n"
     write_run(folder, recipe=comment + RECIPE)
-    found = runs.to_json(with_words(results(), lambda s: words + s))
+    found = to_json(with_words(results(), lambda s: words + s))
     (folder / "results.json").write_text(json.dumps(found))
     (folder / "run.json").write_text(json.dumps({words: words, "tandem": words, "host": {"cores": words}}))
     with (folder / "events.jsonl").open("a") as events:
@@ -112,7 +113,7 @@ def test_any_text_at_all_is_written_as_a_page_of_valid_unicode(words: str, tmp_p
     folder = tmp_path_factory.mktemp("any") / "run"
     with Run(folder, "") as run:
         run.event("note")
-    (folder / "results.json").write_text(json.dumps(runs.to_json(found)))
+    (folder / "results.json").write_text(json.dumps(to_json(found)))
     page = report.render(folder)
     assert page.encode().decode() == page
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", page)
@@ -213,7 +214,7 @@ def test_results_on_the_made_up_world_are_labelled_mechanism(recipe: str, labell
 
 
 def test_a_run_with_nothing_but_a_title_still_renders(tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_text(json.dumps(runs.to_json(Results("Only a title", ""))))
+    (tmp_path / "results.json").write_text(json.dumps(to_json(Results("Only a title", ""))))
     words = Tags(report.render(tmp_path)).text
     assert "Only a title" in words and "Time and tokens" not in words and "How to go on" not in words
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from report_sample import loss_curve
 
 from tandem.report import axis, plot, strip
-from tandem.runs import Curve, Figure, Mark, Series
+from tandem.results import Curve, Figure, Mark, Series
 
 finite = st.floats(-1e12, 1e12, allow_nan=False).map(lambda x: 0.0 if abs(x) < 1e-9 else x)
 

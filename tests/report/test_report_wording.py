@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tandem.report import tables, wording
-from tandem.runs import Figure, Table
+from tandem.results import Figure, Table
 
 
 def plain(text: str) -> str:

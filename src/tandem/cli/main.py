@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from tandem.decoder.threads import sleep_while_idle
 from tandem.errors import TandemError
 
 COMMANDS = {
@@ -28,9 +29,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the `tandem` script; returns the exit status."""
-    # OpenMP's threads wait for each other spinning, which on a machine with other work slows training to a seventh
-    # (measured). Asleep they cost next to nothing. It must be decided before torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    sleep_while_idle()
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         prog="tandem",

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tandem.recipes.planned import Plan
-    from tandem.runs import Table
+    from tandem.results import Table
 
 _CHANGED = {
     "device": "plan.device",

@@ -27,7 +27,8 @@ from tandem.corpus.ledger import Ledger, Step
 from tandem.corpus.read import SourceSpec, read
 from tandem.corpus.shards import ShardWriter, TokenEncoder
 from tandem.errors import UserError
-from tandem.runs import Table, atomic_folder, write_whole
+from tandem.results import Table
+from tandem.runs import atomic_folder, write_whole
 
 _BATCH_CHARACTERS = 4 << 20
 _BATCH_DOCUMENTS = 1024

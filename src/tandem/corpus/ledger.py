@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tandem.runs import Table
+from tandem.results import Table
 from tandem.text import count
 
 _PLACES = 3

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tandem.errors import UserError
-from tandem.runs import Cell, Table
+from tandem.results import Cell, Table
 
 NESTED = "mixture:"
 """How the name of a row begins that is the data of another mixture."""

@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 
 from tandem.errors import UserError
 from tandem.evaluate.perplexity import figure
-from tandem.runs import Cell, Example, Table
+from tandem.results import Cell, Example, Table
 from tandem.stats import proportion
 from tandem.text import normalise_answer
 

@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 from tandem.errors import UserError
 from tandem.evaluate.perplexity import figure
-from tandem.runs import Cell, Figure, Table
+from tandem.results import Cell, Figure, Table
 from tandem.stats import proportion
 from tandem.types import Encoder, Question
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from tandem.errors import UserError
 from tandem.evaluate.perplexity import figure
-from tandem.runs import Table
+from tandem.results import Table
 from tandem.stats import Interval, bootstrap, proportion
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tandem.corpus.batches import IGNORED, Batch
 from tandem.errors import UserError
-from tandem.runs import Figure, Table
+from tandem.results import Figure, Table
 from tandem.stats import Interval
 
 Losses: TypeAlias = Callable[[Batch], NDArray[np.float32]]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tandem.corpus.batches import IGNORED, Batch
 from tandem.errors import UserError
 from tandem.evaluate.perplexity import Losses, checked, figure, ratio
-from tandem.runs import Curve, Mark, Series, Table
+from tandem.results import Curve, Mark, Series, Table
 from tandem.stats import Interval
 
 

@@ -19,7 +19,8 @@ from tandem.recipes import learning, materials, measuring, schema, story
 from tandem.recipes.place import Place, StageOf, Watch
 from tandem.recipes.recipe import Recipe
 from tandem.report import write as write_report
-from tandem.runs import Results, Run, read_results
+from tandem.results import Results
+from tandem.runs import Run, read_results
 
 
 def run(recipe: Recipe, out: Path, *, watch: Watch, device: str | None = None, threads: int | None = None) -> Results:

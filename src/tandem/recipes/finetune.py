@@ -27,7 +27,8 @@ from tandem.recipes.losses import losses_of
 from tandem.recipes.models import locate
 from tandem.recipes.place import Watch, write_json
 from tandem.report import write as write_report
-from tandem.runs import Curve, Figure, Results, Run, Section, Series, Table, file_hash, read_results
+from tandem.results import Curve, Figure, Results, Section, Series, Table
+from tandem.runs import Run, file_hash, read_results
 from tandem.stats import Interval
 from tandem.tokenizer import Tokenizer
 from tandem.train import conversations, splits, templates

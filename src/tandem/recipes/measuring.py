@@ -22,7 +22,7 @@ from tandem.evaluate.answers import AnswerItem, AnswerRecord
 from tandem.recipes.learning import tuning_splits
 from tandem.recipes.materials import encoder
 from tandem.recipes.place import Place, write_json
-from tandem.runs import Example, to_json
+from tandem.results import Example, to_json
 from tandem.tokenizer import Tokenizer
 from tandem.train import splits, templates
 from tandem.train.conversations import Conversation

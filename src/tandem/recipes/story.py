@@ -13,7 +13,7 @@ from tandem.evaluate.perplexity import figure
 from tandem.recipes import published
 from tandem.recipes.measuring import AFTER, BEFORE, MAJORITY
 from tandem.recipes.place import Place
-from tandem.runs import Cell, Curve, Example, Figure, Mark, Results, Section, Series, Table, from_json
+from tandem.results import Cell, Curve, Example, Figure, Mark, Results, Section, Series, Table, from_json
 from tandem.stats import Interval
 from tandem.text import quantity
 from tandem.world import MECHANISM

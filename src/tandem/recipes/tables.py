@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from tandem.recipes import memory
 from tandem.recipes.planned import MixturePlan, Plan
 from tandem.recipes.provenance import Setting
-from tandem.runs import Cell, Table
+from tandem.results import Cell, Table
 from tandem.text import count, duration
 
 GIB = 1 << 30

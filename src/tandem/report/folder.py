@@ -19,7 +19,7 @@ from typing import Any
 
 from tandem import runs
 from tandem.errors import UserError
-from tandem.runs import Curve, Results, Table
+from tandem.results import Curve, Results, Table
 
 REMEDY = "mend or remove the file, or run the recipe again into a new folder"
 

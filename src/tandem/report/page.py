@@ -23,7 +23,7 @@ from markupsafe import Markup
 from tandem import runs, text
 from tandem.report import clock, folder, plot, strip, tables, wording
 from tandem.report.folder import Folder
-from tandem.runs import Curve, Example, Figure, Section, Table
+from tandem.results import Curve, Example, Figure, Section, Table
 
 MECHANISM = "measured on a made-up world; says how the method works, not how well a published system does"
 """The label of every result made on `tandem.world`."""

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from tandem.report import axis, wording
 from tandem.report.axis import Axis
 from tandem.report.svg import drawing, element, number
-from tandem.runs import Curve, Mark, Series
+from tandem.results import Curve, Mark, Series
 
 STYLES = 6
 """Colours and dashes before they repeat; after that colour and dash are paired anew."""

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from tandem.report import axis, wording
 from tandem.report.axis import Axis
 from tandem.report.svg import element, number
-from tandem.runs import Figure
+from tandem.results import Figure
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from tandem.report import strip, wording
 from tandem.report.strip import Scale
-from tandem.runs import Cell, Figure, Table
+from tandem.results import Cell, Figure, Table
 
 LONG_NAME = 22
 """Characters from which words in a cell are given room, so that a tight table does not set them one below the other."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from tandem import text
-from tandem.runs import Cell, Figure
+from tandem.results import Cell, Figure
 
 MINUS = "\u2212"
 NARROW = "\u202f"
