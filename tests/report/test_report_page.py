@@ -17,7 +17,7 @@ from report_sample import RECIPE, results, write_run
 from tandem import report
 from tandem.report.page import MECHANISM
 from tandem.results import Curve, Example, Figure, Mark, Results, Section, Series, Table, to_json
-from tandem.runs import Run
+from tandem.runs import Run, fingerprint
 
 HOSTILE = [
     "</style><script>alert(1)</script>",
@@ -194,7 +194,7 @@ def test_time_and_tokens_of_every_stage_are_told_from_the_events(sample: str) ->
 
 def test_the_record_holds_fingerprint_versions_host_and_the_whole_recipe(sample: str) -> None:
     words = Tags(sample).text
-    for part in (runs.fingerprint(RECIPE), "2.13.0", "host cores", "recipe fingerprint"):
+    for part in (fingerprint(RECIPE), "2.13.0", "host cores", "recipe fingerprint"):
         assert part in words
     assert re.sub(r"\s+", " ", RECIPE).strip() in words
 
