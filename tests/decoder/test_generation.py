@@ -144,3 +144,12 @@ def test_scores_equal_the_sum_of_log_probabilities_with_shared_contexts_and_with
     scored = score(model, pairs, batch_tokens=batch_tokens)
     np.testing.assert_allclose([s.logprob for s in scored], expected, rtol=1e-5, atol=1e-5)
     assert [s.greedy for s in scored] == [True, False, False, False]
+
+
+def test_a_model_that_has_generated_and_scored_can_still_be_trained() -> None:
+    model = model_of()
+    generate(model, PROMPTS, max_tokens=4)
+    score(model, [(PROMPTS[0], [1, 2])])
+    ids = torch.tensor([PROMPTS[3]])
+    model.loss(ids, ids).backward()
+    assert model.embedding.grad is not None

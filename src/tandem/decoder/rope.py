@@ -75,7 +75,9 @@ class Rope:
         if key not in self._tables:
             if dynamic:
                 self._tables.clear()
-            radians, factor = frequencies(self.shape, length)
-            angles = torch.outer(torch.arange(rows, dtype=torch.float32), radians)
-            self._tables[key] = torch.complex(angles.cos() * factor, angles.sin() * factor).to(device)
+            # A table first asked for while generating must also serve training, which refuses inference tensors.
+            with torch.inference_mode(False), torch.no_grad():
+                radians, factor = frequencies(self.shape, length)
+                angles = torch.outer(torch.arange(rows, dtype=torch.float32), radians)
+                self._tables[key] = torch.complex(angles.cos() * factor, angles.sin() * factor).to(device)
         return self._tables[key][:length]
