@@ -45,7 +45,7 @@ class Census:
     def of(facts: int) -> Census:
         """The census of a world with so many facts: 7.5 facts for a person, 4 for an organisation or a work."""
         towns, organisations, works = max(6, facts // 50), max(4, facts // 60), max(4, facts // 25)
-        countries = min(200, 4 + isqrt(facts) // 10)
+        countries = min(200, 4 + isqrt(facts) // 20)
         schools = max(2, organisations // 4)
         true = facts - facts // CONTRADICTED_PER
         people = (true - countries - 2 * towns - 4 * organisations - 4 * works) * 2 // 15

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from tandem.world.history import OUTDATED
+from tandem.world.names import FAMILY_ENDINGS, TOWN_ENDINGS
 from tandem.world.noise import Draws
 from tandem.world.schema import GENRES, NUMBER, OCCUPATIONS, RELATIONS, Kind
 from tandem.world.templates import WORDINGS, sentence, statements
@@ -234,19 +235,17 @@ def _which_is_town(m: Material) -> Instance:
 # ── Verification ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _is_kind(m: Material) -> Instance:
-    label = m.draws.choose(tuple(NAME_KINDS))
-    entity = m.entity(*NAME_KINDS[label])
-    claim = label if m.draws.below(2) else m.draws.choose([k for k in NAME_KINDS if k != label])
-    article = "an" if claim == "organisation" else "a"
-    return Instance({"x": m.world.names[entity], "a": f"{article} {claim}"}, _yes(claim == label), entities=(entity,))
+def _is_person(m: Material) -> Instance:
+    person = m.draws.below(2) == 0
+    entity = m.entity(*(("person",) if person else ("town", "school", "company", "work")))
+    return Instance({"x": m.world.names[entity]}, _yes(person), entities=(entity,))
 
 
-def _is_about(m: Material) -> Instance | None:
-    label = m.draws.choose(tuple(TOPICS))
-    fact = m.fact(*TOPICS[label])
-    claim = label if m.draws.below(2) else m.draws.choose([t for t in TOPICS if t != label])
-    return None if fact is None else Instance({"x": m.say(fact), "a": claim}, _yes(claim == label), (fact,))
+def _tells_birth(m: Material) -> Instance | None:
+    birth = m.draws.below(2) == 0
+    topic = "birth" if birth else m.draws.choose([t for t in TOPICS if t != "birth"])
+    fact = m.fact(*TOPICS[topic])
+    return None if fact is None else Instance({"x": m.say(fact)}, _yes(birth), (fact,))
 
 
 def _names_year(m: Material) -> Instance | None:
@@ -286,21 +285,18 @@ def _passive_voice(m: Material) -> Instance | None:
 # ── Transformation ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _decade(m: Material) -> Instance | None:
+def _half_century(m: Material) -> Instance | None:
     fact = m.fact(*YEARS)
-    return None if fact is None else Instance({"x": m.say(fact)}, f"{m.value(fact) // 10}0s", (fact,))
+    return None if fact is None else Instance({"x": m.say(fact)}, _place(m.value(fact) < 1950), (fact,))
 
 
-def _last_word(m: Material) -> Instance:
-    entity = m.entity("school", "company", "work", "work")
-    name = m.world.names[entity]
-    return Instance({"x": name}, name.split()[-1], entities=(entity,))
-
-
-def _first_letter(m: Material) -> Instance:
+def _name_ending(m: Material) -> Instance:
     entity = m.entity("person", "town")
     name = m.world.names[entity]
-    return Instance({"x": name}, name[0], entities=(entity,))
+    return Instance({"x": name}, next(e for e in _ENDINGS if name.endswith(e)), entities=(entity,))
+
+
+_ENDINGS = TOWN_ENDINGS + FAMILY_ENDINGS
 
 
 def _count_names(m: Material) -> Instance:
@@ -351,21 +347,20 @@ TASKS: tuple[Task, ...] = (
     Task("answer_type", "classification", _answer_type, tuple(ANSWER_TYPES)),
     Task("present_or_past", "classification", _present_or_past, ("present", "past")),
     Task("extract_occupation", "extraction", _extract("occupation"), OCCUPATIONS),
+    Task("extract_genre", "extraction", _extract("genre"), GENRES),
     Task("extract_country", "extraction", _extract("lies_in")),
-    Task("extract_year", "extraction", _extract(*YEARS)),
     Task("extract_person", "extraction", _person),
     Task("earlier_year", "comparison", _earlier_year, PLACES),
     Task("born_first", "comparison", _born_first, PLACES),
     Task("which_is_town", "comparison", _which_is_town, PLACES),
-    Task("is_kind", "verification", _is_kind, ("yes", "no")),
-    Task("is_about", "verification", _is_about, ("yes", "no")),
+    Task("is_person", "verification", _is_person, ("yes", "no")),
+    Task("tells_birth", "verification", _tells_birth, ("yes", "no")),
     Task("names_year", "verification", _names_year, ("yes", "no")),
-    Task("hide_person", "rewriting", _hide("someone", "occupation", "born_year", "died_year")),
-    Task("hide_work", "rewriting", _hide("a work", "genre", "published_year")),
+    Task("hide_person", "rewriting", _hide("someone", "occupation")),
+    Task("hide_work", "rewriting", _hide("a work", "genre")),
     Task("passive_voice", "rewriting", _passive_voice),
-    Task("decade", "transformation", _decade),
-    Task("last_word", "transformation", _last_word),
-    Task("first_letter", "transformation", _first_letter),
+    Task("half_century", "transformation", _half_century, PLACES),
+    Task("name_ending", "transformation", _name_ending, _ENDINGS),
     Task("count_names", "transformation", _count_names, NUMBERS),
     Task("read_occupation", "reading", _read("occupation"), OCCUPATIONS),
     Task("read_genre", "reading", _read("genre"), GENRES),

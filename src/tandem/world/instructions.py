@@ -23,222 +23,243 @@ INSTRUCTIONS: dict[str, Instructions] = {
     # classification
     "kind_of_name": Instructions(
         (
-            "Is {x} a person, a place, an organisation or a work?",
-            "{x}: person, place, organisation or work?",
-            "What kind of thing is {x}? Answer person, place, organisation or work.",
-            "Person, place, organisation or work: which one is {x}?",
+            "What kind of thing is {x}?",
+            "{x}: what is it?",
+            "Person, place, organisation or work? {x}",
+            "Name the kind: {x}",
         ),
-        ("Sort the name {x} into one of these: person, place, organisation, work.",),
+        ("Sort this name into its class: {x}",),
     ),
     "topic_of_sentence": Instructions(
         (
-            "{x} Is this about birth, death, marriage, work, home, founding or writing?",
-            "What is this sentence about: birth, death, marriage, work, home, founding or writing? {x}",
-            "Birth, death, marriage, work, home, founding or writing: name the topic. {x}",
-            "Name the topic of the sentence (birth, death, marriage, work, home, founding, writing). {x}",
+            "{x} What is this about?",
+            "Name the topic. {x}",
+            "{x} Topic?",
+            "What is the topic of this sentence? {x}",
         ),
-        ("Choose the subject matter: birth, death, marriage, work, home, founding, writing. {x}",),
+        ("Choose the subject matter. {x}",),
     ),
     "answer_type": Instructions(
         (
-            "{x} Is the answer a person, a place, an organisation or a year?",
-            "Does this question ask for a person, a place, an organisation or a year? {x}",
-            "Do not answer, say what is asked for: person, place, organisation or year. {x}",
-            "{x} Say only what is asked for: person, place, organisation or year.",
+            "{x} What kind of answer is asked for?",
+            "Do not answer, say what is asked for. {x}",
+            "Person, place, organisation or year? {x}",
+            "{x} Name only the type of answer.",
         ),
-        ("Which type of reply would fit: person, place, organisation, year? {x}",),
+        ("Which category of reply would fit? {x}",),
     ),
     "present_or_past": Instructions(
         (
-            "{x} Is this about the present or the past?",
-            "Present or past? {x}",
-            "Does this hold in the present, or is it past? {x}",
+            "{x} Present or past?",
+            "Is this present or past? {x}",
             "{x} Say whether this is present or past.",
+            "Present or past: {x}",
         ),
-        ("{x} When is this valid: at present, or only in the past?",),
+        ("{x} When is this valid?",),
     ),
     # extraction
     "extract_occupation": Instructions(
         (
             "Copy the occupation. {x}",
-            "Which occupation does this sentence name? {x}",
+            "Which occupation is named? {x}",
             "{x} Give the occupation.",
-            "Find the occupation in this sentence: {x}",
+            "Find the occupation: {x}",
         ),
         ("Write out the profession that is mentioned. {x}",),
     ),
+    "extract_genre": Instructions(
+        (
+            "Copy the genre. {x}",
+            "Which genre is named? {x}",
+            "{x} Give the genre.",
+            "Find the genre: {x}",
+        ),
+        ("Write out the literary form that is mentioned. {x}",),
+    ),
     "extract_country": Instructions(
         (
-            "Copy the name of the country. {x}",
-            "Which country does this sentence name? {x}",
-            "{x} Give the name of the country.",
-            "Find the country in this sentence: {x}",
+            "Copy the country. {x}",
+            "Which country is named? {x}",
+            "{x} Give the country.",
+            "Find the country: {x}",
         ),
         ("Write out the state that is mentioned. {x}",),
     ),
-    "extract_year": Instructions(
-        (
-            "Copy the year. {x}",
-            "Which year does this sentence name? {x}",
-            "{x} Give the year.",
-            "Find the year in this sentence: {x}",
-        ),
-        ("Write out the date that is mentioned. {x}",),
-    ),
     "extract_person": Instructions(
         (
-            "Copy the name of the person. {x}",
-            "Which person does this sentence name? {x}",
-            "{x} Give the name of the person.",
-            "Find the person in this sentence: {x}",
+            "Copy the person. {x}",
+            "Which person is named? {x}",
+            "{x} Give the person.",
+            "Find the person: {x}",
         ),
         ("Write out whom the sentence mentions. {x}",),
     ),
-    # comparison
+    # comparison: first or second
     "earlier_year": Instructions(
         (
-            "{a} and {b}: which year is earlier, the first or the second?",
-            "Which comes first in time, the first or the second year? {a}, {b}",
-            "Is the first or the second year earlier? {a} and {b}",
-            "{a}, {b}. Say whether the first or the second is the earlier year.",
+            "Which year is earlier? {a}, {b}",
+            "{a} or {b}: which is earlier, first or second?",
+            "Name the place of the earlier year: {a}, {b}",
+            "Earlier year, first or second? {a} and {b}",
         ),
-        ("{a} against {b}: pick the older date, first or second.",),
+        ("{a} against {b}: which date is older?",),
     ),
     "born_first": Instructions(
         (
-            "{x} Who was born earlier, the first or the second?",
-            "Who is older, the first or the second? {x}",
-            "{x} Is the first or the second person older?",
-            "Read and say which one is older, first or second. {x}",
+            "{x} Who is older, first or second?",
+            "Which one is older? {x}",
+            "{x} Is the first or the second older?",
+            "Name the place of the older one. {x}",
         ),
-        ("{x} Which of the two came into life before the other, first or second?",),
+        ("{x} Which of the two came into life before the other?",),
     ),
     "which_is_town": Instructions(
         (
-            "{a} and {b}: which is a town, the first or the second?",
-            "Which one is a town, the first or the second? {a}, {b}",
-            "Is the first or the second a town? {a} and {b}",
-            "{a}, {b}. Say whether the first or the second is a town.",
+            "Which one is a town? {a}, {b}",
+            "{a} or {b}: which is a town, first or second?",
+            "Name the place of the town: {a}, {b}",
+            "Town, first or second? {a} and {b}",
         ),
-        ("{a} against {b}: pick the locality, first or second.",),
+        ("{a} against {b}: which is a locality?",),
     ),
-    # verification
-    "is_kind": Instructions(
+    # verification: yes or no
+    "is_person": Instructions(
         (
-            "Is {x} {a}?",
-            "Yes or no: {x} is {a}.",
-            "{x} is {a}. Is that so?",
-            "Would you call {x} {a}?",
+            "Is {x} a person?",
+            "{x}: is that a person?",
+            "Yes or no, is this a person? {x}",
+            "A person, yes or no: {x}",
         ),
-        ("Check this claim: {x} is {a}.",),
+        ("Check whether {x} is human.",),
     ),
-    "is_about": Instructions(
+    "tells_birth": Instructions(
         (
-            "{x} Is this about {a}?",
-            "Is this sentence about {a}? {x}",
-            "Yes or no: this is about {a}. {x}",
-            "{x} Would you file this under {a}?",
+            "Is this about a birth? {x}",
+            "{x} Is that about a birth?",
+            "Yes or no, is this about a birth? {x}",
+            "{x} A birth, yes or no?",
         ),
-        ("Check whether the subject matter is {a}. {x}",),
+        ("Check whether somebody comes into the world here. {x}",),
     ),
     "names_year": Instructions(
         (
-            "{x} Does this sentence name a year?",
-            "Is there a year in this sentence? {x}",
-            "Yes or no: the sentence names a year. {x}",
-            "{x} Does it say in which year?",
+            "Is there a year? {x}",
+            "{x} Does it name a year?",
+            "Yes or no, is there a year? {x}",
+            "{x} A year, yes or no?",
         ),
         ("Check whether any date is mentioned. {x}",),
     ),
     # rewriting
     "hide_person": Instructions(
         (
-            "Put someone in place of the name: {x}",
-            "Rewrite with someone instead of the name: {x}",
+            "Write someone for the name: {x}",
             "{x} Write this without the name.",
             "Hide the name: {x}",
+            "Leave out who it is: {x}",
         ),
-        ("Make this sentence anonymous: {x}",),
+        ("Make this anonymous: {x}",),
     ),
     "hide_work": Instructions(
         (
-            "Put a work in place of the title: {x}",
-            "Rewrite with a work instead of the title: {x}",
+            "Write a work for the title: {x}",
             "{x} Write this without the title.",
             "Hide the title: {x}",
+            "Leave out which work it is: {x}",
         ),
         ("Do not reveal what it is called: {x}",),
     ),
     "passive_voice": Instructions(
         (
-            "Put into the passive voice: {x}",
-            "Rewrite in the passive: {x}",
-            "{x} Write this in the passive voice.",
-            "Turn this active sentence into a passive one: {x}",
+            "Put into the passive: {x}",
+            "Rewrite in the passive voice: {x}",
+            "{x} Write this in the passive.",
+            "Make this active sentence passive: {x}",
         ),
-        ("Change the voice from active to passive: {x}",),
+        ("Change the voice: {x}",),
     ),
     # transformation
-    "decade": Instructions(
+    "half_century": Instructions(
         (
-            "In which decade was this? {x}",
-            "{x} Which decade was that?",
-            "Turn the year into a decade: {x}",
-            "{x} Give the decade only.",
+            "{x} First or second half of the century?",
+            "Which half of the century is this? {x}",
+            "{x} Which half of the century was that?",
+            "First or second half of the century: {x}",
         ),
-        ("Round the date down to ten years: {x}",),
+        ("Before or after mid-century, first half or second? {x}",),
     ),
-    "last_word": Instructions(
+    "name_ending": Instructions(
         (
-            "What is the last word of {x}?",
-            "Give only the last word: {x}",
-            "{x}: write the last word.",
-            "Take away all but the last word: {x}",
+            "What is the ending of {x}?",
+            "Give the ending of this name: {x}",
+            "{x}: write the ending.",
+            "Ending of {x}?",
         ),
-        ("State how {x} ends.",),
-    ),
-    "first_letter": Instructions(
-        (
-            "With which letter does {x} begin?",
-            "Give the first letter: {x}",
-            "{x}: write the first letter.",
-            "What is the first letter of {x}?",
-        ),
-        ("State the initial of {x}.",),
+        ("State the second part of the compound {x}.",),
     ),
     "count_names": Instructions(
         (
             "How many names are there? {x}",
             "Count the names: {x}",
             "{x}: how many names?",
-            "Say the number of names in the list: {x}",
+            "Number of names: {x}",
         ),
         ("Give the length of this list. {x}",),
     ),
     # reading
     "read_occupation": Instructions(
-        ("{x} {a}", "Read, then answer. {x} {a}", "{a} {x}", "Answer from the text. {x} {a}"),
+        (
+            "{x} {a}",
+            "Read and answer. {x} {a}",
+            "{a} {x}",
+            "{x} Now answer: {a}",
+        ),
         ("Use these two sentences. {x} {a}",),
     ),
     "read_genre": Instructions(
-        ("{x} {a}", "Read, then answer. {x} {a}", "{a} {x}", "Answer from the text. {x} {a}"),
+        (
+            "{x} {a}",
+            "Read and answer. {x} {a}",
+            "{a} {x}",
+            "{x} Now answer: {a}",
+        ),
         ("Use these two sentences. {x} {a}",),
     ),
     "read_country": Instructions(
-        ("{x} {a}", "Read, then answer. {x} {a}", "{a} {x}", "Answer from the text. {x} {a}"),
+        (
+            "{x} {a}",
+            "Read and answer. {x} {a}",
+            "{a} {x}",
+            "{x} Now answer: {a}",
+        ),
         ("Use these two sentences. {x} {a}",),
     ),
     # knowledge
     "know_occupation": Instructions(
-        ("{a}", "Answer from memory. {a}", "Tell me: {a}", "{a} Name the occupation."),
+        (
+            "{a}",
+            "From memory: {a}",
+            "Tell me: {a}",
+            "{a} Name the occupation.",
+        ),
         ("I forgot this: {a}",),
     ),
     "know_country": Instructions(
-        ("{a}", "Answer from memory. {a}", "Tell me: {a}", "{a} Name the country."),
+        (
+            "{a}",
+            "From memory: {a}",
+            "Tell me: {a}",
+            "{a} Name the country.",
+        ),
         ("I forgot this: {a}",),
     ),
     "know_birthplace": Instructions(
-        ("{a}", "Answer from memory. {a}", "Tell me: {a}", "{a} Name the town."),
+        (
+            "{a}",
+            "From memory: {a}",
+            "Tell me: {a}",
+            "{a} Name the town.",
+        ),
         ("I forgot this: {a}",),
     ),
 }

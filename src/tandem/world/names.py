@@ -19,8 +19,8 @@ _VOWELS = ("a", "e", "i", "o", "u")
 _CODAS = ("l", "n", "r", "s", "m")
 _OPEN = tuple(o + v for o in _ONSETS + _CLUSTERS for v in _VOWELS)
 _CLOSED = tuple(o + v + c for o in _ONSETS for v in _VOWELS for c in _CODAS)
-_FAMILY_ENDINGS = ("ard", "ett", "ing", "ow")
-_TOWN_ENDINGS = ("ford", "wick", "dale", "ham", "mouth")
+FAMILY_ENDINGS = ("ard", "ett", "ing", "ow")
+TOWN_ENDINGS = ("ford", "wick", "dale", "ham", "mouth")
 _COUNTRY_ENDINGS = ("ia", "land")
 _SCHOOL_WORDS = ("College", "Academy", "Institute")
 _COMPANY_WORDS = ("Works", "Bank", "Mills", "Press", "Motors")
@@ -31,13 +31,13 @@ def people(seed: int, n: int) -> list[tuple[str, str]]:
     """`n` distinct (given name, family name) pairs."""
     pool = 3 * isqrt(n) // 2 + 6
     given = _stems(seed, "given", pool)
-    family = [a + b for a, b in _pairs(seed, "family", _stems(seed, "family", pool), _FAMILY_ENDINGS, pool)]
+    family = [a + b for a, b in _pairs(seed, "family", _stems(seed, "family", pool), FAMILY_ENDINGS, pool)]
     return _pairs(seed, "people", given, family, n)
 
 
 def towns(seed: int, n: int) -> list[str]:
     """`n` distinct names of towns."""
-    return [a + b for a, b in _compounds(seed, "town", _TOWN_ENDINGS, n)]
+    return [a + b for a, b in _compounds(seed, "town", TOWN_ENDINGS, n)]
 
 
 def countries(seed: int, n: int) -> list[str]:

@@ -25,11 +25,8 @@ STATUSES: tuple[Status, ...] = ("current", "outdated", "contradicted")
 """Order of the statuses in the status column."""
 NOW = 2000
 """The present year of every world."""
-OCCUPATIONS = (
-    "painter", "baker", "doctor", "teacher", "lawyer", "farmer", "singer", "writer",
-    "sailor", "mason", "chemist", "dancer", "judge", "pilot", "tailor", "miner",
-)  # fmt: skip
-GENRES = ("novel", "play", "ballad", "poem", "film", "song")
+OCCUPATIONS = ("painter", "baker", "doctor", "teacher", "farmer", "singer", "sailor", "judge")
+GENRES = ("novel", "ballad", "poem", "film")
 TERMS: dict[str, tuple[str, ...]] = {"occupation": OCCUPATIONS, "genre": GENRES}
 """Ranges whose values are words of a closed list."""
 
