@@ -248,7 +248,7 @@ def _step(
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
+    optimiser.zero_grad(set_to_none=False)
     history.loss.append(mean)
     history.norm.append(norm)
     history.rate.append(rate)
