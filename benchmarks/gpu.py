@@ -161,9 +161,8 @@ def main() -> int:
             shown = f"{mfu['full']:.1%} / {mfu['causal']:.1%}" if options.peak else "–"
             memory = f"{found['peak_gib']:.1f}" if found["peak_gib"] else "–"
             spread = f"{found['slowest']:,.0f}–{found['fastest']:,.0f}"
-            print(
-                f"{shape_name:>6} {context:>7,} {found['tokens_per_second']:>10,.0f} {spread:>17} {shown:>16} {memory:>9}"
-            )
+            row = f"{shape_name:>6} {context:>7,} {found['tokens_per_second']:>10,.0f}"
+            print(f"{row} {spread:>17} {shown:>16} {memory:>9}")
     if options.out:
         options.out.write_text(
             json.dumps({"device": name, "torch": torch.__version__, "results": results}, indent=1) + "\n"

@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--documents", type=int, default=0)
-    parser.add_argument("--micro", type=int, default=0, help="our tokens per micro-batch (0: as the decoder advises)")
+    parser.add_argument("--micro", type=int, default=0, help="our tokens per micro-batch (0: as the loop chooses)")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
@@ -125,10 +125,13 @@ def tandem(options: argparse.Namespace, turns: Iterator[None]) -> None:
     from tandem.decoder.threads import sleep_while_idle
 
     assert sleep_while_idle()
+    import numpy as np
     import torch
 
+    from tandem.corpus.batches import Batch
     from tandem.decoder import Decoder, Shape
-    from tandem.decoder.memory import advised_rows, keep_freed_memory
+    from tandem.decoder.memory import keep_freed_memory
+    from tandem.train.loop import Settings, adamw, fit
 
     torch.set_num_threads(options.threads)
     keep_freed_memory()
@@ -144,26 +147,31 @@ def tandem(options: argparse.Namespace, turns: Iterator[None]) -> None:
         context=s["context"],
     )
     model = Decoder(shape)
-    if options.dtype == "bfloat16":
-        model.compute = torch.bfloat16
-    optimiser = torch.optim.AdamW(model.parameters(), 3e-4, (0.9, 0.95), weight_decay=0.1, fused=True)
-    micro = options.micro // s["context"] if options.micro else advised_rows(shape, s["context"], "cpu")
-    positions = torch.arange(s["context"], dtype=torch.int32)
-    for _, rows in zip(turns, batches(s), strict=False):
-        tokens, targets, documents = rows[:, :-1].int(), rows[:, 1:].int(), None
-        if options.documents:
-            first = torch.randint(0, options.documents, (len(rows), 1), dtype=torch.int32)
-            documents = (positions + first) // options.documents
-            documents -= documents[:, :1].clone()
-            targets[:, :-1][documents[:, 1:] != documents[:, :-1]] = -100
-        count = int((targets != -100).sum())
-        for i in range(0, len(rows), micro):
-            at = slice(i, i + micro)
-            loss = model.loss(tokens[at], targets[at], None if documents is None else documents[at])
-            (loss / count).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=True)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=False)
+    model.compute = torch.bfloat16 if options.dtype == "bfloat16" else None
+    settings = Settings(micro_tokens=options.micro)
+
+    class Rows:
+        """The same random rows as the others', as batches of the loop that trains."""
+
+        rows, context, steps = BATCH // s["context"], s["context"], 10**9
+        made = batches(s)
+
+        def batch(self, step: int, first_row: int = 0, n_rows: int | None = None) -> Batch:
+            rows = next(self.made).numpy().astype(np.int32)
+            tokens, targets = rows[:, :-1].copy(), rows[:, 1:].copy()
+            documents = np.zeros_like(tokens)
+            if options.documents:
+                first = np.random.default_rng(step).integers(0, options.documents, (len(rows), 1))
+                documents = ((np.arange(self.context) + first) // options.documents).astype(np.int32)
+                documents -= documents[:, :1].copy()
+                targets[:, :-1][documents[:, 1:] != documents[:, :-1]] = -100
+            return Batch(tokens, targets, documents, np.zeros(len(rows), np.int16))
+
+    def rate(step: int) -> float:
+        next(turns)  # asked for once at the beginning of each step
+        return 3e-4
+
+    fit(model, Rows(), adamw(model, settings), rate, settings)
 
 
 def plain(options: argparse.Namespace, turns: Iterator[None]) -> None:
