@@ -100,6 +100,9 @@ def test_nobody_acts_before_birth_or_after_death(world: World) -> None:
                 assert born is not None and when is not None
                 assert born + 20 <= when <= (died or NOW)
             if relation == "headed_by":
+                born = year(fact.object, "born_year")
+                assert born is not None and fact.since is not None
+                assert born + 25 <= fact.since
                 assert year(fact.object, "died_year") is None
 
 

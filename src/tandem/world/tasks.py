@@ -24,8 +24,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tandem.errors import UserError
-from tandem.world.instances import TASKS, Material, Task
+from tandem.world.instances import TASKS, Task
 from tandem.world.instructions import INSTRUCTIONS
+from tandem.world.material import Material
 from tandem.world.noise import Draws
 from tandem.world.world import World
 
