@@ -140,7 +140,7 @@ class Results:
     sections: tuple[Section, ...] = ()
     """Chapters in order."""
     next_steps: tuple[tuple[str, str], ...] = ()
-    """(what it does, command) pairs: how to go on."""
+    """(what it does, command) pairs: how to go on; `{run}` in a command stands for the run's folder."""
 
 
 _KINDS: dict[str, type] = {k.__name__: k for k in (Figure, Table, Series, Mark, Curve, Example, Section, Results)}

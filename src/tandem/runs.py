@@ -24,6 +24,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -228,7 +229,10 @@ class Run:
 
 
 def read_results(run: Path) -> Results:
-    """Results of a finished run. Raises UserError where there are none, or they do not parse."""
+    """Results of a finished run; `{run}` in its next steps becomes the folder's path.
+
+    Raises UserError where there are none, or they do not parse.
+    """
     path = run / "results.json"
     if not path.exists():
         remedy = "finish the run first: tandem run RECIPE --out " + str(run) if run.is_dir() else "check the path"
@@ -239,7 +243,11 @@ def read_results(run: Path) -> Results:
         raise UserError(f"not a results file of this version ({e})", where=str(path)) from e
     if not isinstance(results, Results):
         raise UserError("not a results file", where=str(path))
-    return results
+    try:
+        steps = tuple((what, command.replace("{run}", str(run))) for what, command in results.next_steps)
+    except (ValueError, AttributeError, TypeError):
+        return results  # not what it should be: whoever checks the types says so
+    return replace(results, next_steps=steps)
 
 
 def read_events(run: Path) -> list[dict[str, Any]]:

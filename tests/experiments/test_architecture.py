@@ -70,6 +70,17 @@ def test_the_first_steps_are_not_judged() -> None:
     assert architecture.jumps([1.0] * 32 + [9.0]) == [32]
 
 
+def test_a_jump_of_one_arm_is_seen_through_batches_that_vary_more() -> None:
+    draw = random.Random(1)
+    batches = [4 + draw.uniform(-1, 1) for _ in range(100)]
+    arms = {arm: [x + draw.uniform(-0.02, 0.02) for x in batches] for arm in architecture.CHANGES}
+    arms["GELU"][70] += 0.5
+    figures = [{"arm": arm, "seed": 0, "rate": "high", "losses": losses} for arm, losses in arms.items()]
+    assert architecture.jumps(arms["GELU"]) == []
+    assert [70 in steps for steps in architecture.beyond_batch(figures)] == [arm == "GELU" for arm in arms]
+    assert sum(map(len, architecture.beyond_batch(figures))) < 20
+
+
 def test_every_arm_learns_under_every_seed(figures: list[dict], text: trials.Text) -> None:
     assert [(f["seed"], f["arm"]) for f in figures] == [(s, arm) for s in (0, 1) for arm in architecture.CHANGES]
     assert all(f["held_out"]["mixture"] < math.log(text.vocabulary) - 0.5 for f in figures)

@@ -191,13 +191,12 @@ def _tell(job: Finetune, out: Path) -> Results:
     y = tuple(math.nan if v is None else v for v in history["loss"])
     curve = Curve("Training loss", "tokens seen", "nats/token of the answers", (Series("loss", tuple(x), y),))
     packing = Table("What was packed", ("", ""), tuple((k, v) for k, v in tuned["packing"].items()))
-    target = f"tandem chat {out}"
     return Results(
         f"{Path(job.model.removeprefix('hf:')).name}, instruction-tuned",
         lead,
         tuple(figures) or (Figure("conversations", tuned["packing"]["packed"]),),
         (Section("loss", "Training", "", (curve,)), Section("data", "The conversations", "", (packing,))),
-        (("Talk to the model", target),),
+        (("Talk to the model", "tandem chat {run}"),),
     )
 
 

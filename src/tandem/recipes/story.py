@@ -271,13 +271,11 @@ def _title(place: Place, source: str) -> str:
 
 
 def _next_steps(place: Place) -> list[tuple[str, str]]:
-    out = place.run.path
     steps = [
-        ("Talk to the model", f"tandem chat {out}"),
+        ("Talk to the model", "tandem chat {run}"),
         ("The same from your own text", "tandem quickstart --text FOLDER --out runs/mine"),
     ]
     if place.recipe.tuning:
-        steps.append(
-            ("Tune it further on your own conversations", f"tandem tune --model {out} --data chat.jsonl --out tuned")
-        )
+        tune = "tandem tune --model {run} --data chat.jsonl --out runs/tuned"
+        steps.append(("Tune it further on your own conversations", tune))
     return steps
