@@ -56,7 +56,10 @@ def evaluate(place: Place, folder: Path) -> None:
 def _choices(
     place: Place, models: dict[str, Decoder], made: Tokenizer, measured: dict[str, Any], items: list[dict[str, Any]]
 ) -> None:
-    """Multiple choice on the world, grouped by how often the passages mention the least mentioned fact needed."""
+    """Multiple choice on the world: which option continues the statement?
+
+    Statements are worded as passages word them; items are grouped by how often the passages mention the fact.
+    """
     lines = (place.folder("world") / "choices.jsonl").read_text().splitlines()
     limit = place.recipe.evaluation.choices
     assert limit is not None
@@ -66,7 +69,7 @@ def _choices(
         q = json.loads(line)
         question = Question(q["id"], q["text"], tuple(q["answers"]), tuple(q["choices"]))
         group = MENTIONS[min(min(q["meta"]["mentions"]), len(MENTIONS) - 1)]
-        questions.append(choices.of_question(question, _context(place, question.text, made), group))
+        questions.append(choices.of_question(question, q["meta"]["cloze"], group))
     for name, model in models.items():
         result = choices.choose(
             questions,
@@ -80,14 +83,6 @@ def _choices(
         )
         measured.setdefault("choice figures", {})[name] = to_json(result.accuracy("acc_norm"))
         items += [{"id": f"choice/{r.id}/{name}", "kind": "choice", "system": name} | asdict(r) for r in result.records]
-
-
-def _context(place: Place, question: str, made: Tokenizer) -> str:
-    """A question as both models read it: in the tuning's template where that is plain text."""
-    tuning = place.recipe.tuning
-    if tuning is None or tuning.template == "own":
-        return f"Question: {question}\nAnswer:"
-    return "".join(s.text for s in templates.segments((Message("user", question),), tuning.template, made))
 
 
 def _answers(
