@@ -115,12 +115,11 @@ def test_a_training_that_diverges_is_counted_as_lost(text: trials.Text) -> None:
 
 
 def test_the_command_writes_what_it_prints(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(architecture, "design", partial(architecture.design, tokens=2048))
     out = tmp_path / "figures.json"
-    source = Path(__file__).parents[2] / "src/tandem"
-    monkeypatch.setattr(sys, "argv", ["x", "--seeds", "1", "--text", str(source), "--out", str(out)])
+    monkeypatch.setattr(sys, "argv", ["x", "--seeds", "1", "--text", str(pages), "--out", str(out)])
     architecture.main()
     written, printed = json.loads(out.read_text()), capsys.readouterr().out
     assert len(written["trials"]) == 8

@@ -116,14 +116,13 @@ def test_documents_measured_by_position_are_twice_the_longest_length(text: trial
 
 
 def test_the_command_writes_what_it_prints(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(length_curriculum, "design", partial(length_curriculum.design, tokens=5120))
+    monkeypatch.setattr(length_curriculum, "design", partial(length_curriculum.design, tokens=12288))
     monkeypatch.setattr(length_curriculum, "POSITION_TOKENS", 1000)
     out = tmp_path / "figures.json"
-    source = Path(__file__).parents[2] / "src/tandem"
     monkeypatch.setattr(
-        sys, "argv", ["x", "--seeds", "1", "--text", str(source), "--out", str(out), "--work", str(tmp_path / "work")]
+        sys, "argv", ["x", "--seeds", "1", "--text", str(pages), "--out", str(out), "--work", str(tmp_path / "work")]
     )
     length_curriculum.main()
     written, printed = json.loads(out.read_text()), capsys.readouterr().out
