@@ -268,7 +268,7 @@ def main() -> None:
     options = trials.parser("architecture", __doc__).parse_args()
     began = time.monotonic()
     with trials.prepared(options) as (text, device):
-        plan = design(text.vocabulary, options.scale, precision=options.precision)
+        plan = design(text.vocabulary, options.scale, options.tokens or TOKENS, options.precision)
         figures, seconds = run(plan, text, device, options.seeds)
     found = summary(plan, figures)
     for table in tables(plan, found, figures):

@@ -20,6 +20,7 @@ import trials
 from trials import Stage, Text, Training
 
 from tandem.decoder import Shape
+from tandem.errors import UserError
 from tandem.evaluate.positions import loss_by_position
 from tandem.recipes import published, schema
 from tandem.recipes.losses import beginnings, losses_of
@@ -68,12 +69,17 @@ class Design:
         }
 
     def stages(self, lengths: Sequence[int], parts: Sequence[float]) -> tuple[Stage, ...]:
-        """Steps at each length so that the FLOPs are the budget to half a step; the last length takes up rounding."""
+        """Steps at each length so that the FLOPs are the budget to half a step; the last length takes up rounding.
+
+        Raises UserError when a length gets no step.
+        """
         cost = [self.shape.flops_per_token(length) * self.batch for length in lengths]
         total = self.flops / sum(part * c for part, c in zip(parts, cost, strict=True))
         steps = [round(part * total) for part in parts[:-1]]
         spent = sum(n * c for n, c in zip(steps, cost[:-1], strict=True))
         steps.append(round((self.flops - spent) / cost[-1]))
+        if min(steps) < 1:
+            raise UserError(f"too few tokens for a step at each length: {steps}", where="--tokens", remedy="raise it")
         return tuple(Stage(length, n) for length, n in zip(lengths, steps, strict=True))
 
     def training(self, arm: str, seed: int) -> Training:
@@ -271,7 +277,7 @@ def main() -> None:
     options = trials.parser("length_curriculum", __doc__).parse_args()
     began = time.monotonic()
     with trials.prepared(options) as (text, device):
-        plan = design(text.vocabulary, options.scale, precision=options.precision)
+        plan = design(text.vocabulary, options.scale, options.tokens or TOKENS, options.precision)
         figures, seconds = run(plan, text, device, options.seeds)
     found = summary(plan, figures)
     for table in tables(plan, found, figures, seconds):

@@ -341,12 +341,13 @@ def parser(name: str, about: str | None) -> argparse.ArgumentParser:
         help="multiplies width, heads, layers, lengths and tokens per step; tokens grow with its cube, the peak "
         "learning rate falls with it (default: 1, for two cores; 4 is a task for a GPU)",
     )
+    add("--tokens", type=_positive, help="of a trial at scale 1, for a quick look (default: as the page says)")
     add("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
     add("--threads", type=_positive, help="threads on a CPU (default: what torch chooses)")
     add("--precision", choices=("fp32", "bf16"), default="fp32", help="of matrix products (default: fp32)")
     add("--text", action="append", default=[], help="own text: file, folder or glob; may be repeated")
     add("--work", type=Path, help="keeps the tokenised text for the next time (default: a temporary folder)")
-    add("--out", type=Path, help=f"where the figures go (default: experiments/results/{name}.json at scale 1)")
+    add("--out", type=Path, help=f"where the figures go (default: experiments/results/{name}.json)")
     made.set_defaults(name=name)
     return made
 
@@ -373,8 +374,10 @@ def prepared(options: argparse.Namespace) -> Iterator[tuple[Text, torch.device]]
 
 
 def out_path(options: argparse.Namespace) -> Path:
-    """Where the figures go: beside this file, named by scale when that is not 1."""
-    name = options.name if options.scale == 1 else f"{options.name}-scale-{options.scale}"
+    """Where the figures go: beside this file, under a name of their own when the sizes are not the usual ones."""
+    name = options.name
+    name += f"-scale-{options.scale}" if options.scale != 1 else ""
+    name += f"-tokens-{options.tokens}" if options.tokens else ""
     return options.out or Path(__file__).parent / "results" / f"{name}.json"
 
 

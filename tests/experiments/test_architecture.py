@@ -5,7 +5,6 @@ import json
 import math
 import random
 import sys
-from functools import partial
 from pathlib import Path
 
 import architecture
@@ -117,9 +116,8 @@ def test_a_training_that_diverges_is_counted_as_lost(text: trials.Text) -> None:
 def test_the_command_writes_what_it_prints(
     pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(architecture, "design", partial(architecture.design, tokens=2048))
     out = tmp_path / "figures.json"
-    monkeypatch.setattr(sys, "argv", ["x", "--seeds", "1", "--text", str(pages), "--out", str(out)])
+    monkeypatch.setattr(sys, "argv", ["x", "--seeds", "1", "--tokens", "2048", "--text", str(pages), "--out", str(out)])
     architecture.main()
     written, printed = json.loads(out.read_text()), capsys.readouterr().out
     assert len(written["trials"]) == 8

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 import sys
-from functools import partial
 from pathlib import Path
 
 import length_curriculum
@@ -15,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tandem.decoder import Shape
+from tandem.errors import UserError
 from tandem.recipes.losses import beginnings
 
 CPU = torch.device("cpu")
@@ -118,11 +118,24 @@ def test_documents_measured_by_position_are_twice_the_longest_length(text: trial
 def test_the_command_writes_what_it_prints(
     pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(length_curriculum, "design", partial(length_curriculum.design, tokens=12288))
     monkeypatch.setattr(length_curriculum, "POSITION_TOKENS", 1000)
     out = tmp_path / "figures.json"
     monkeypatch.setattr(
-        sys, "argv", ["x", "--seeds", "1", "--text", str(pages), "--out", str(out), "--work", str(tmp_path / "work")]
+        sys,
+        "argv",
+        [
+            "x",
+            "--seeds",
+            "1",
+            "--tokens",
+            "12288",
+            "--text",
+            str(pages),
+            "--out",
+            str(out),
+            "--work",
+            str(tmp_path / "work"),
+        ],
     )
     length_curriculum.main()
     written, printed = json.loads(out.read_text()), capsys.readouterr().out
@@ -131,3 +144,8 @@ def test_the_command_writes_what_it_prints(
         assert f"{written['summary']['held_out'][arm]['value']:.3f}" in printed
     assert "not whether it holds at 7B" in printed and "13.0%" in printed
     assert "seconds" in written["clock"] and "seconds" not in json.dumps(written["trials"])
+
+
+def test_a_budget_too_small_for_every_length_is_the_users_error() -> None:
+    with pytest.raises(UserError, match="too few tokens"):
+        length_curriculum.design(2112, tokens=4096).arms()

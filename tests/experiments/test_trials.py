@@ -63,3 +63,11 @@ def test_figures_are_written_as_json_without_nan(tmp_path: Path) -> None:
         "trials": [{"seed": 0, "nats": None}],
         "clock": {"seconds": 1},
     }
+
+
+def test_a_quick_look_does_not_replace_the_figures() -> None:
+    usual, quick, large = (
+        trials.out_path(trials.parser("x", None).parse_args(options)).name
+        for options in ([], ["--tokens", "5000"], ["--scale", "2"])
+    )
+    assert (usual, quick, large) == ("x.json", "x-tokens-5000.json", "x-scale-2.json")
