@@ -11,7 +11,7 @@ from typing import Any
 
 from tandem.evaluate.perplexity import figure
 from tandem.recipes import published
-from tandem.recipes.measuring import AFTER, BEFORE, MAJORITY
+from tandem.recipes.measuring import AFTER, BEFORE, MAJORITY, MENTIONS
 from tandem.recipes.place import Place
 from tandem.results import Cell, Curve, Example, Figure, Mark, Results, Section, Series, Table, from_json
 from tandem.stats import Interval
@@ -101,27 +101,64 @@ def _evaluation(measured: dict[str, Any]) -> list[Table | Curve | Example]:
         found.append(Table("Held out, in three kinds", ("held out", *names, "items"), tuple(rows), note))
     if measured["comparisons"]:
         found.append(_paired(measured["comparisons"]))
-    found += [from_json(answered["table"]) for answered in measured["answers"]]
-    found += [from_json(table) for table in measured["outcomes"]]
-    found += [from_json(choice["table"]) for choice in measured["choices"]]
+    if measured["choices"]:
+        found.append(_choices(measured["choices"]))
+    found += [_per_task(answered) for answered in measured["answers"]]
+    if measured["outcomes"]:
+        found.append(_outcomes(measured["answers"], [from_json(table) for table in measured["outcomes"]]))
     return found
+
+
+def _per_task(answered: dict[str, Any]) -> Table:
+    """Every task with the tuned model's interval; the systems it is compared with as numbers alone."""
+    table: Table = from_json(answered["table"])
+    rows: list[tuple[Cell, ...]] = []
+    for kind, task, *systems, tuned, n in table.rows:
+        name = f"{kind}: {task}" if task else str(kind)
+        rows.append((name, *(f"{f.value:.1%}" for f in systems if isinstance(f, Figure)), tuned, n))
+    return Table(f"Per task: held-out {answered['kind']}", ("task", *table.columns[2:]), tuple(rows), table.note)
+
+
+def _outcomes(answered: Sequence[dict[str, Any]], tables: Sequence[Table]) -> Table:
+    rows = tuple(
+        (f"held-out {one['kind']}", *row) for one, table in zip(answered, tables, strict=True) for row in table.rows
+    )
+    return Table("What became of the answers", ("items", *tables[0].columns), rows, tables[0].note)
+
+
+def _choices(choices: Sequence[dict[str, Any]]) -> Table:
+    """Multiple choice before and after, by how often the training text mentions the fact."""
+    tables: list[Table] = [from_json(choice["table"]) for choice in choices]
+    names = [choice["system"] for choice in choices]
+    order = ["all", *MENTIONS]
+    by_group = [{row[0]: row for row in table.rows} for table in tables]
+    rows = []
+    for group in sorted(by_group[0], key=lambda g: order.index(str(g))):
+        items = by_group[0][group][4]
+        rows.append((group, *(each[group][2] for each in by_group), items))
+    note = "Which option continues the statement best: log-probability per character. 95 % Wilson intervals."
+    return Table("Multiple choice: facts of the world", ("the fact is", *names, "items"), tuple(rows), note)
 
 
 def _paired(comparisons: Sequence[dict[str, Any]]) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (
             f"held-out {c['kind']}",
-            f"{c['system']} − {c['other']}",
+            c["other"],
             figure("difference", Interval(**c["difference"]), "%"),
-            c["only_system"],
-            c["only_other"],
+            f"{c['only_system']} : {c['only_other']}",
             f"{c['p']:.2g}",
             "yes" if c["apart"] else "no",
         )
         for c in comparisons
     ]
-    columns = ("items", "systems", "difference", "only first right", "only second right", "p", "intervals apart")
-    return Table("Is the difference real?", columns, tuple(rows), "Paired bootstrap; exact McNemar test, two-sided.")
+    columns = ("items", "after tuning against", "difference", "only one right", "p", "intervals apart")
+    return Table(
+        "Is the difference real?",
+        columns,
+        tuple(rows),
+        "Paired bootstrap; exact McNemar test, two-sided; intervals are each system's own.",
+    )
 
 
 def _loss(place: Place) -> Curve:
@@ -165,7 +202,7 @@ def _losses(place: Place) -> list[Table]:
     for source, last in read[stages[-1].name].items():
         bits = [read[s.name][source]["bits_per_byte"] for s in stages]
         shown = [figure("bits/byte", Interval(**b)) if b else None for b in bits]
-        nats = figure("nats/token", Interval(**last["nats_per_token"]))
+        nats = last["nats_per_token"]["value"]
         rows.append((_title(place, source), *shown, nats, last["tokens"]))
     if not rows:
         return []
