@@ -223,6 +223,22 @@ def test_killed_at_ten_random_moments_a_run_ends_as_if_nothing_had_happened(reci
     assert without_clock(out) == without_clock(whole)
 
 
+def test_every_other_way_to_train_runs_too(recipe, tmp_path):
+    """bf16 products, attention over whole rows, another architecture, an adapter instead of full tuning."""
+    changes = [
+        "model.precision=bf16", "model.documents=false", "model.parallel=true", "model.activation=gelu",
+        "model.norm=layer", "model.tied=true", "tuning.lora={rank=2}", "tuning.template=fastchat",
+        "training.skip_spikes=true",
+    ]  # fmt: skip
+    done = run(recipe, tmp_path / "run", *(part for change in changes for part in ("--set", change)))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run/06-tune/adapter/adapter_model.safetensors").exists()
+    # The long system line leaves no room for some prompts in 128 tokens: they are counted, not swallowed.
+    measured = json.loads((tmp_path / "run/07-evaluate/measured.json").read_text())
+    assert sum(measured["left out"].values()) > 0
+    assert "does not fit" in (tmp_path / "run/report.html").read_text()
+
+
 def test_a_missing_source_stops_a_run_before_it_begins(recipe, tmp_path):
     done = run(recipe, tmp_path / "run", "--set", "sources.notes.path=/nowhere/at/all")
     assert done.returncode == 2

@@ -41,7 +41,14 @@ def evaluate(place: Place, folder: Path) -> None:
     if recipe.tuning:
         models[AFTER] = decoder.load(place.folder("tune") / "model", device=place.device)
     made = encoder(place)
-    measured: dict[str, Any] = {"choices": [], "answers": [], "comparisons": [], "outcomes": [], "examples": []}
+    measured: dict[str, Any] = {
+        "choices": [],
+        "answers": [],
+        "comparisons": [],
+        "outcomes": [],
+        "examples": [],
+        "left out": {},
+    }
     items: list[dict[str, Any]] = []
     if recipe.world and recipe.evaluation.choices:
         _choices(place, models, made, measured, items)
@@ -93,13 +100,19 @@ def _answers(
     split = tuning_splits(place)
     majority = answers.Majority(_item(c) for c in split.train)
     for kind, held in split.held.items():
-        chosen = _per_task(held, recipe.evaluation.per_task, recipe.seed)
+        tuning = recipe.tuning
+        assert tuning is not None
+        picked = _per_task(held, recipe.evaluation.per_task, recipe.seed)
+        encoded = {c.id: templates.prompt(c.messages[:-1], tuning.template, made) for c in picked}
+        room = min(model.shape.context for model in models.values())
+        chosen = [c for c in picked if len(encoded[c.id]) < room]
+        measured["left out"][kind] = len(picked) - len(chosen)
         if not chosen:
             continue
         asked = [_item(c) for c in chosen]
         systems: dict[str, Sequence[AnswerRecord]] = {MAJORITY: majority.answer(asked)}
         for name, model in models.items():
-            systems[name] = _ask(place, model, made, chosen, asked)
+            systems[name] = _ask(place, model, made, [encoded[c.id] for c in chosen], asked)
         verdicts = {name: answers.verdicts(records) for name, records in systems.items()}
         right = {name: comparisons.accuracy(v) for name, v in verdicts.items()}
         measured["answers"].append(
@@ -138,13 +151,12 @@ def _per_task(held: Sequence[Conversation], n: int, seed: int) -> list[Conversat
 
 
 def _ask(
-    place: Place, model: Decoder, made: Tokenizer, chosen: Sequence[Conversation], asked: Sequence[AnswerItem]
+    place: Place, model: Decoder, made: Tokenizer, prompts: Sequence[list[int]], asked: Sequence[AnswerItem]
 ) -> list[AnswerRecord]:
     tuning = place.recipe.tuning
     assert tuning is not None
     limit = place.recipe.evaluation.max_tokens
     ends = templates.ends(tuning.template, made)
-    prompts = [templates.prompt(c.messages[:-1], tuning.template, made) for c in chosen]
     return answers.ask(
         asked,
         prompts,

@@ -98,6 +98,9 @@ def _evaluation(measured: dict[str, Any]) -> list[Table | Curve | Example]:
             "Exact match after normalising, 95 % Wilson intervals. Instances: new ones of tasks seen in tuning; tasks: "
         )
         note += "whole tasks not seen, of a type seen; types: whole task types not seen."
+        if any(measured["left out"].values()):
+            counted = ", ".join(f"{n} {kind}" for kind, n in measured["left out"].items() if n)
+            note += f" Left out, because the prompt does not fit into the model's context: {counted}."
         found.append(Table("Held out, in three kinds", ("held out", *names, "items"), tuple(rows), note))
     if measured["comparisons"]:
         found.append(_paired(measured["comparisons"]))
