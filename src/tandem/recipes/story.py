@@ -18,6 +18,8 @@ from tandem.stats import Interval
 from tandem.text import quantity
 from tandem.world import MECHANISM
 
+HEADLINES = 4
+"""Figures a reader takes in at once."""
 POINTS = 300
 """Points a loss curve is thinned to, by means over equal numbers of steps."""
 
@@ -65,7 +67,7 @@ def _headline(place: Place, measured: dict[str, Any]) -> list[Figure]:
         chosen: Figure = from_json(measured["choice figures"][AFTER])
         found.append(Figure("multiple choice", chosen.value, "%", chosen.low, chosen.high, chosen.chance, chosen.n))
     losses = place.read(f"train-{place.recipe.stage[-1].name}", "losses.json")
-    if losses and losses[0]["bits_per_byte"]:
+    if len(found) < HEADLINES and losses and losses[0]["bits_per_byte"]:
         total_bytes = sum(loss["bytes"] for loss in losses)
         bits = sum(loss["bits_per_byte"]["value"] * loss["bytes"] for loss in losses) / max(1, total_bytes)
         found.append(Figure("bits per byte", bits, note="held-out text of all sources, after the last stage"))
