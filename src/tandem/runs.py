@@ -127,6 +127,8 @@ class Run:
         """
         self.path = path
         try:
+            if path.exists() and not path.is_dir():
+                raise UserError("is a file, not a folder", where=str(path), remedy="name a new folder with --out")
             path.mkdir(parents=True, exist_ok=True)
             self._lock: IO[str] = (path / ".lock").open("a")
         except OSError as e:
@@ -157,11 +159,12 @@ class Run:
                     remedy="name an empty or new folder",
                 )
             write_whole(saved, recipe)
-        elif saved.read_text() != recipe:
+        elif (before := self._recipe()) != recipe and not self._begun():
+            (self.path / "run.json").unlink(missing_ok=True)
+            write_whole(saved, recipe)
+        elif before != recipe:
             difference = "\n".join(
-                difflib.unified_diff(
-                    saved.read_text().splitlines(), recipe.splitlines(), "this run", "now", "", "", 0, ""
-                )
+                difflib.unified_diff(before.splitlines(), recipe.splitlines(), "this run", "now", "", "", 0, "")
             )
             raise UserError(
                 f"the recipe has changed since this run began:\n{difference}",
@@ -171,6 +174,21 @@ class Run:
         about = {"tandem": _version(), "recipe": fingerprint(recipe)} | dict(facts) | {"host": host()}
         if not (self.path / "run.json").exists():
             write_whole(self.path / "run.json", json.dumps(about, indent=2) + "\n")
+
+    def _recipe(self) -> str:
+        """The recipe this run began with."""
+        path = self.path / "recipe.toml"
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as e:
+            raise UserError(
+                f"the run's recipe cannot be read ({e})", where=str(path), remedy="name another folder with --out"
+            ) from e
+
+    def _begun(self) -> bool:
+        """Whether there is anything to lose: a finished stage, a checkpoint, results."""
+        kept = (p for p in self.path.iterdir() if p.name == "results.json" or p.is_dir())
+        return any(p.is_file() or (p.suffix != ".tmp" and any(p.iterdir())) for p in kept)
 
     def _mend_events(self) -> None:
         """Drop a last line that was torn by a kill."""

@@ -6,9 +6,10 @@ Pure numpy; no scipy. Every interval is two-sided.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,18 @@ class Interval:
     """Upper end."""
     n: int
     """Number of items it rests on."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; an infinite end becomes null."""
+        ends = {name: end if math.isfinite(end) else None for name, end in (("low", self.low), ("high", self.high))}
+        return {"value": self.value, **ends, "n": self.n}
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> Interval:
+        """The inverse of `to_json`."""
+        low = -math.inf if saved["low"] is None else saved["low"]
+        high = math.inf if saved["high"] is None else saved["high"]
+        return cls(saved["value"], low, high, saved["n"])
 
 
 def proportion(successes: int, n: int, confidence: float = 0.95) -> Interval:

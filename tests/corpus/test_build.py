@@ -148,7 +148,7 @@ def test_a_text_that_spells_the_end_mark_does_not_end_there(tmp_path: Path) -> N
 
 def test_a_corpus_of_which_nothing_is_left_is_an_error_that_says_why(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": " "}\n{"text": ""}\n')
-    with pytest.raises(UserError, match=r"no documents left to train on.*removed 2: empty"):
+    with pytest.raises(UserError, match=r"(?s)no documents left to train on.*removed 2: empty"):
         build(SourceSpec(str(tmp_path / "a.jsonl")), ByteEncoder(), tmp_path / "c")
     assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]
 

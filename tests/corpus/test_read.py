@@ -395,3 +395,8 @@ def test_a_cut_prefers_a_blank_line_to_a_line_to_a_space() -> None:
     assert cut_at(data.replace(b"\n\n", b"--"), 100) == 95
     assert cut_at(data.replace(b"\n", b"-"), 100) == 97
     assert cut_at(b"x" * 99 + "€".encode(), 100) == 99
+
+
+def test_an_empty_path_is_not_this_folder() -> None:
+    with pytest.raises(UserError, match="empty"):
+        texts("")

@@ -153,3 +153,9 @@ def test_a_model_that_has_generated_and_scored_can_still_be_trained() -> None:
     ids = torch.tensor([PROMPTS[3]])
     model.loss(ids, ids).backward()
     assert model.embedding.grad is not None
+
+
+@pytest.mark.parametrize("temperature", [-1.0, float("nan"), float("inf")])
+def test_a_temperature_that_is_none_is_refused(temperature: float) -> None:
+    with pytest.raises(UserError, match="temperature"):
+        generate(model_of(), PROMPTS[:1], max_tokens=1, temperature=temperature)

@@ -55,8 +55,8 @@ def test_a_stage_that_fails_leaves_nothing_in_place(tmp_path):
 
 
 def test_a_changed_recipe_is_refused_and_the_difference_shown(tmp_path):
-    with Run(tmp_path / "run", "a = 1\nb = 2\n"):
-        pass
+    with Run(tmp_path / "run", "a = 1\nb = 2\n") as run, run.stage("01-x") as folder:
+        (folder / "data").write_text("abc")
     with pytest.raises(UserError, match=r"(?s)-b = 2.*\+b = 3"):
         Run(tmp_path / "run", "a = 1\nb = 3\n")
 
@@ -133,3 +133,32 @@ def test_text_that_no_utf8_file_can_hold_is_written_all_the_same(tmp_path):
     with Run(tmp_path / "run", "") as run:
         run.write_results(odd)
     assert read_results(tmp_path / "run").title == "A ? title"
+
+
+def test_a_run_in_which_nothing_was_made_takes_a_mended_recipe(tmp_path):
+    with Run(tmp_path / "run", "seed = 1\n"):
+        pass
+    with Run(tmp_path / "run", "seed = 2\n"):
+        pass
+    assert (tmp_path / "run/recipe.toml").read_text() == "seed = 2\n"
+
+
+def test_a_checkpoint_is_something_to_lose(tmp_path):
+    with Run(tmp_path / "run", "seed = 1\n") as run:
+        (run.work("01-train") / "step").write_text("1")
+    with pytest.raises(UserError, match="changed"), Run(tmp_path / "run", "seed = 2\n"):
+        pass
+
+
+def test_a_damaged_recipe_in_a_run_folder_is_named(tmp_path):
+    with Run(tmp_path / "run", "seed = 1\n"):
+        pass
+    (tmp_path / "run/recipe.toml").write_bytes(b"\xff\n")
+    with pytest.raises(UserError, match=r"recipe\.toml"), Run(tmp_path / "run", "seed = 1\n"):
+        pass
+
+
+def test_a_file_cannot_be_a_run_folder(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(UserError, match="is a file"):
+        Run(tmp_path / "run", "seed = 1\n")

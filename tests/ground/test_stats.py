@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tandem.stats import bootstrap, mean, proportion, t_quantile
+from tandem.stats import Interval, bootstrap, mean, proportion, t_quantile
 
 
 @pytest.mark.parametrize(
@@ -57,3 +58,8 @@ def test_the_bootstrap_repeats_with_its_seed_and_holds_the_estimate():
     first, again = bootstrap(x, seed=4), bootstrap(x, seed=4)
     assert first == again
     assert first.low < first.value < first.high
+
+
+def test_an_interval_without_ends_survives_json():
+    one = mean([2.0])
+    assert Interval.from_json(json.loads(json.dumps(one.to_json(), allow_nan=False))) == one

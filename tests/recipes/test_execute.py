@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tandem.cli.main import main
 from tandem.runs import file_hash, read_events, read_results
 
 RECIPE = """
@@ -250,3 +251,72 @@ def test_a_device_that_is_not_there_is_a_usage_error(recipe, tmp_path):
     done = run(recipe, tmp_path / "run", "--device", "cuda:99")
     assert done.returncode == 2
     assert "--device cuda:99" in done.stderr
+
+
+def test_a_training_that_diverges_ends_with_what_to_do(recipe, tmp_path):
+    done = run(recipe, tmp_path / "run", "--set", "schedule.peak=1e6", "--set", "schedule.warmup=1")
+    assert done.returncode == 1, done.stderr
+    assert "has not been finite" in done.stderr and "Traceback" not in done.stderr
+    decisions = [e for e in read_events(tmp_path / "run") if e["event"] == "decision"]
+    assert {"not finite"} <= {d["what"] for d in decisions}
+
+
+def test_one_window_of_held_out_text_gives_a_loss_without_an_interval(recipe, tmp_path):
+    done = run(recipe, tmp_path / "run", "--set", "evaluation.validation_tokens=1")
+    assert done.returncode == 0, done.stderr
+    losses = json.loads((tmp_path / "run/05-train-long/losses.json").read_text())
+    assert losses and all(loss["nats_per_token"]["low"] is None for loss in losses)
+
+
+def test_conversations_that_cannot_be_split_stop_a_run_before_it_trains(recipe, tmp_path):
+    out = tmp_path / "run"
+    done = run(recipe, out, "--set", "tuning.held_out.types=50")
+    assert done.returncode == 2
+    assert "tuning.held_out.types" in done.stderr
+    assert [p.name for p in out.iterdir() if p.is_dir()] == ["01-world"]
+
+
+@pytest.mark.parametrize("flags", [("--threads", "0"), ("--threads", "-3"), ("--device", "meta"), ("--device", "hpu")])
+def test_threads_and_devices_that_cannot_compute_are_usage_errors(recipe, tmp_path, flags):
+    done = run(recipe, tmp_path / "run", *flags)
+    assert done.returncode == 2, done.stderr
+    assert flags[0] in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def tune(model, data, out, *more):
+    words = ["tune", "--model", str(model), "--data", str(data), "--out", str(out), "--threads", "1", *more]
+    return subprocess.run([sys.executable, "-m", "tandem.cli.main", *words], capture_output=True, text=True)
+
+
+def test_data_mended_after_an_error_goes_into_the_same_folder(whole, tmp_path):
+    chat = [{"messages": [{"role": r, "content": "a"} for r in ("user", "assistant")]}] * 4
+    data, out = tmp_path / "chat.jsonl", tmp_path / "tuned"
+    data.write_text("\n".join(json.dumps(c) for c in [*chat, {"messages": chat[0]["messages"][::-1]}]))
+    refused = tune(whole, data, out, "--epochs", "1")
+    assert refused.returncode == 2 and f"{data}:5" in refused.stderr
+    data.write_text("\n".join(json.dumps(c) for c in chat))
+    mended = tune(whole, data, out, "--epochs", "1")
+    assert mended.returncode == 0, mended.stderr
+    assert (out / "01-tune/model/model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--epochs", "nan"),
+        ("--rows", "0"),
+        ("--peak", "-1"),
+        ("--peak", "0"),
+        ("--held-out", "1"),
+        ("--dropout", "0.5"),
+        ("--lora", "-4"),
+        ("--context", "-1"),
+    ],
+)
+def test_a_flag_of_tuning_that_makes_no_sense_is_named(flags, tmp_path, capsys):
+    data = tmp_path / "chat.jsonl"
+    data.write_text("{}\n")
+    assert main(["tune", "--model", str(tmp_path), "--data", str(data), "--out", str(tmp_path / "o"), *flags]) == 2
+    assert f"tandem tune: {flags[0]}:" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()

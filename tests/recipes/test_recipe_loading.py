@@ -133,3 +133,14 @@ def test_a_glob_is_there_when_something_matches_it(small: str, tmp_path: Path) -
         schema.parse(small, overrides=changes, files=True)
     (tmp_path / "a.txt").write_text("a")
     assert schema.parse(small, overrides=changes, files=True)
+
+
+def test_a_mark_of_byte_order_is_not_part_of_a_recipe(small: str, tmp_path: Path) -> None:
+    (tmp_path / "marked.toml").write_bytes(b"\xef\xbb\xbf" + small.encode())
+    assert schema.load(tmp_path / "marked.toml") == schema.parse(small)
+
+
+def test_a_recipe_cut_short_is_named_with_its_last_line() -> None:
+    with pytest.raises(UserError) as cut:
+        schema.parse('name = "a"\nseed = ', "cut.toml")
+    assert "cut.toml:2: not TOML" in str(cut.value)

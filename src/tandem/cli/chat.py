@@ -34,10 +34,13 @@ def run(options: argparse.Namespace) -> int:
     from tandem import decoder
     from tandem import tokenizer as tokenizers
     from tandem.decoder import adapters
+    from tandem.errors import UserError
     from tandem.recipes.execute import choose_device
     from tandem.recipes.models import locate
     from tandem.types import Message
 
+    if options.max_tokens < 1:
+        raise UserError(f"is {options.max_tokens}", where="--max-tokens", remedy="give at least 1")
     folder = locate(options.model)
     made = tokenizers.load(folder)
     model = decoder.load(folder, device=choose_device(options.device))
@@ -59,7 +62,13 @@ def run(options: argparse.Namespace) -> int:
             messages = messages[:1] if options.system else []
         elif line:
             messages.append(Message("user", line))
-            messages.append(Message("assistant", answer(options, model, made, template, messages)))
+            try:
+                messages.append(Message("assistant", answer(options, model, made, template, messages)))
+            except (UserError, KeyboardInterrupt) as e:  # the question is dropped, the conversation goes on
+                if not talking:
+                    raise
+                messages.pop()
+                print(f"\n{str(e) or 'stopped'}", file=sys.stderr)
     return 0
 
 

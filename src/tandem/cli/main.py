@@ -6,6 +6,7 @@ Exit status 0 done, 1 the work failed, 2 the input cannot be used, 130 interrupt
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -25,6 +26,9 @@ COMMANDS = {
     "tokenizer": "train, build or check a tokenizer",
     "corpus": "raw text → clean, de-duplicated, tokenised shards",
 }
+
+CONTINUE = {"quickstart", "run", "tune"}
+"""Commands that go on where they were stopped."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,16 +65,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 def guarded(options: argparse.Namespace) -> int:
     """Run the chosen command; a known error becomes its message and status, never a traceback."""
     try:
-        return int(options.run(options) or 0)
+        status = int(options.run(options) or 0)
+        sys.stdout.flush()
+        return status
     except TandemError as e:
         print(f"tandem {options.command}: {e}", file=sys.stderr)
         return e.exit_status
     except KeyboardInterrupt:
-        print("\ninterrupted; what is finished is kept: the same command continues", file=sys.stderr)
+        kept = "; what is finished is kept: the same command continues" if options.command in CONTINUE else ""
+        print(f"\ninterrupted{kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         return 0
+    except OSError as e:
+        place = f"{e.filename}: " if e.filename else ""
+        print(f"tandem {options.command}: {place}{e.strerror or e}", file=sys.stderr)
+        print("  → check the disk, the folder and its permissions, then run the same command again", file=sys.stderr)
+        _close_output()
+        return 1
+
+
+def _close_output() -> None:
+    """Let what is still to be printed go nowhere, so that leaving does not fail on it again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

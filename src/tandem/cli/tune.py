@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         context=options.context,
         rows=options.rows,
         epochs=options.epochs,
-        peak=options.peak or (2e-4 if options.lora else 2e-5),
+        peak=options.peak if options.peak is not None else (2e-4 if options.lora else 2e-5),
         precision=options.precision,
         held_out=options.held_out,
         seed=options.seed,

@@ -156,7 +156,7 @@ def build(
                 progress(ledger.step("clean").came, ledger.step("clean").bytes)
         if not writers["train"].documents:
             raise UserError(
-                "no documents left to train on: " + "; ".join(line.strip() for line in ledger.lines()[1:]),
+                "no documents left to train on:\n" + "\n".join(f"  {line}" for line in ledger.lines()),
                 where=source.path if isinstance(source, SourceSpec) else None,
                 remedy="check the path, the form and the field",
             )

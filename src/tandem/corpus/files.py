@@ -22,6 +22,8 @@ _SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "d
 
 def find(path: str, books: Step, *, scattered: bool = False) -> list[Path]:
     """The files that `path` names. Raises UserError when there are none."""
+    if not path:
+        raise UserError("the path of the text is empty", remedy="name a file, a folder, or . for this folder")
     root = Path(path).expanduser()
     if root.is_dir():
         files = list(_walk(root, books))

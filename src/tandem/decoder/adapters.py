@@ -83,7 +83,7 @@ def attach(model: Decoder, lora: LoRA, *, seed: int = 0) -> None:
     if model.shape.activation == "gelu" and set(lora.targets) == {"gate_proj"}:
         raise UserError("this model has no gate_proj", where="lora.targets", remedy="choose up_proj")
     model.requires_grad_(False)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed % 2**63)
     for name, rows, projection in _targets(model):
         part = name.rpartition(".")[2]
         if part in lora.targets:

@@ -10,6 +10,7 @@ B rows, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
@@ -153,7 +154,7 @@ def _mixed(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _check(model: Decoder, prompts: Sequence[Sequence[int]], temperature: float, top_p: float) -> None:
-    if temperature < 0:
+    if not 0 <= temperature < math.inf:
         raise UserError(
             f"is {temperature:g}", where="temperature", remedy="0 is greedy, 1 the model's own distribution"
         )

@@ -162,7 +162,7 @@ class Decoder(nn.Module):
     @torch.no_grad()
     def initialise(self, seed: int) -> None:
         """Fresh weights, the same for a seed on every device: drawn on the CPU, in the order of the parameters."""
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed % 2**63)
         for name, weight in self.named_parameters():
             if name.endswith("bias"):
                 weight.zero_()

@@ -29,8 +29,7 @@ def run(recipe: Recipe, out: Path, *, watch: Watch, device: str | None = None, t
     Raises UserError when the folder holds another recipe or the device is not there, Failure when the work fails.
     """
     where = choose_device(device)
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     keep_freed_memory()
     torch.set_flush_denormal(True)
     facts = {"seed": recipe.seed, "device": device_name(where), "torch": torch.__version__}
@@ -42,6 +41,8 @@ def run(recipe: Recipe, out: Path, *, watch: Watch, device: str | None = None, t
             if folder.finished(name):
                 watch.standing(stage.title)
                 continue
+            if stage.key == "tokenizer" and recipe.tuning:
+                learning.tuning_splits(place)  # what cannot be split is said now, not after hours of pre-training
             watch.stage(stage.title)
             began = time.monotonic()
             with folder.stage(name, title=stage.title) as path:
@@ -69,14 +70,23 @@ def stages(recipe: Recipe) -> list[StageOf]:
     return found
 
 
+def use_threads(threads: int | None) -> None:
+    """Compute with this many CPU threads; None leaves torch's own choice."""
+    if threads is None:
+        return
+    if threads < 1:
+        raise UserError(f"is {threads}", where="--threads", remedy="give at least 1, or leave it out for all cores")
+    torch.set_num_threads(threads)
+
+
 def choose_device(name: str | None) -> torch.device:
     """The device of that name, or the best there is: CUDA, then MPS, then the CPU."""
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as e:
+        float(torch.zeros(1, device=device))
+    except (RuntimeError, AssertionError, ImportError) as e:
         reason = str(e).splitlines()[0]
         raise UserError(f"no such device here ({reason})", where=f"--device {name}", remedy="try --device cpu") from e
     return device

@@ -21,7 +21,7 @@ from tandem.decoder import Decoder, adapters
 from tandem.errors import UserError
 from tandem.evaluate.perplexity import figure, perplexity
 from tandem.recipes import toml
-from tandem.recipes.execute import choose_device, device_name
+from tandem.recipes.execute import choose_device, device_name, use_threads
 from tandem.recipes.learning import computing, decision_teller, progress_teller
 from tandem.recipes.losses import losses_of
 from tandem.recipes.models import locate
@@ -83,9 +83,9 @@ def run(job: Finetune, out: Path, *, watch: Watch, device: str | None = None, th
 
     Raises UserError when model, data or settings cannot be used, Failure when the work fails.
     """
+    _check(job)
     where = choose_device(device)
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     folder = locate(job.model)
     data = {name: file_hash(_existing(Path(name))) for name in job.data}
     recipe = toml.write({"tune": dataclasses.asdict(job) | {"data": list(job.data)}, "data_hashes": data})
@@ -99,6 +99,27 @@ def run(job: Finetune, out: Path, *, watch: Watch, device: str | None = None, th
         held.write_results(_tell(job, out))
         write_report(out)
     return read_results(out)
+
+
+def _check(job: Finetune) -> None:
+    """Numbers that cannot be used, before anything is written."""
+    wrong = {
+        "--epochs": None if math.isfinite(job.epochs) and job.epochs > 0 else "give a number above 0, such as 3",
+        "--rows": None if job.rows > 0 else "give at least 1",
+        "--context": None if job.context >= 0 else "give a number of tokens, or 0 for the model's own",
+        "--peak": None if math.isfinite(job.peak) and job.peak > 0 else "give a learning rate, such as 2e-5",
+        "--held-out": None if 0 <= job.held_out < 1 else "give a share from 0 to below 1",
+        "--lora": None if job.lora >= 0 else "give a rank of at least 1, or 0 to tune all weights",
+        "--alpha": None if math.isfinite(job.alpha) and job.alpha >= 0 else "give a number above 0, such as 32",
+        "--dropout": None if 0 <= job.dropout < 1 else "give a share from 0 to below 1",
+    }
+    for flag, remedy in wrong.items():
+        if remedy:
+            value = getattr(job, flag.removeprefix("--").replace("-", "_"))
+            raise UserError(f"is {value:g}", where=flag, remedy=remedy)
+    if not job.lora and (job.alpha or job.dropout):
+        flag = "--alpha" if job.alpha else "--dropout"
+        raise UserError("belongs to a LoRA adapter", where=flag, remedy="add --lora, or leave it out")
 
 
 def _existing(path: Path) -> Path:
@@ -166,8 +187,7 @@ def _loss(
     packed = Packed(encoded, context=context, rows=job.rows, pad=made.pad, seed=job.seed)
     batches = [packed.batch(step) for step in range(packed.steps)]
     (found,) = perplexity(batches, losses_of(model), ["held out"])
-    interval = dataclasses.asdict(found.nats_per_token)
-    return {k: v if math.isfinite(v) else None for k, v in interval.items()} | {"tokens": found.tokens}
+    return found.nats_per_token.to_json() | {"tokens": found.tokens}
 
 
 def _tell(job: Finetune, out: Path) -> Results:
@@ -176,7 +196,7 @@ def _tell(job: Finetune, out: Path) -> Results:
     tuned = json.loads((out / STAGE / "tuned.json").read_text())
     history = json.loads((out / STAGE / "history.json").read_text())
     figures = [
-        figure(f"nats/token {name} tuning", _interval(tuned[name]), note="answers of held-out conversations")
+        figure(f"nats/token {name} tuning", Interval.from_json(tuned[name]), note="answers of held-out conversations")
         for name in ("before", "after")
         if tuned[name]
     ]
@@ -198,8 +218,3 @@ def _tell(job: Finetune, out: Path) -> Results:
         (Section("loss", "Training", "", (curve,)), Section("data", "The conversations", "", (packing,))),
         (("Talk to the model", "tandem chat {run}"),),
     )
-
-
-def _interval(saved: dict[str, Any]) -> Interval:
-    low, high = (math.inf if saved[k] is None else saved[k] for k in ("low", "high"))
-    return Interval(saved["value"], -math.inf if saved["low"] is None else low, high, saved["n"])

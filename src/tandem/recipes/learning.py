@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from tandem import decoder
 from tandem.corpus import Mixed, Part, Shards
@@ -100,7 +100,8 @@ def pretrain(index: int) -> Callable[[Place, Path], None]:
         _save(place, model, folder / "model")
         if index + 1 < len(recipe.stage):
             state = checkpoint.optimiser_state(model, optimiser)
-            save_file({k: t.detach().cpu().contiguous() for k, t in state.items()}, folder / "optimiser.safetensors")
+            moments = {k: t.detach().cpu().contiguous() for k, t in state.items()}
+            checkpoint.write(moments, folder / "optimiser.safetensors")
         realised = dict(zip([s for s, share in recipe.shares(stage.mixture).items() if share > 0], batches.realised()))
         write_json(folder / "history.json", history.as_json())
         write_json(folder / "mixture.json", {name: r._asdict() for name, r in realised.items()})
@@ -231,7 +232,8 @@ def decision_teller(run: Run, watch: Watch, stage: str) -> Callable[[dict[str, A
     """Shows spikes and non-finite steps, and writes them to events.jsonl."""
 
     def tell(decision: dict[str, Any]) -> None:
-        run.event("decision", stage=stage, **decision)
+        facts = {"what" if key == "kind" else key: value for key, value in decision.items()}
+        run.event("decision", stage=stage, **facts)
         watch.say(f"  step {decision['step']}: {decision['kind']} ({decision['seen']}); {decision['done']}")
 
     return tell

@@ -7,8 +7,9 @@ length, losses by position on the beginnings of documents up to twice that lengt
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +18,11 @@ from numpy.typing import NDArray
 from tandem.corpus import Batch, Shards, once
 from tandem.corpus.batches import IGNORED
 from tandem.decoder import Decoder
-from tandem.evaluate.perplexity import perplexity, token_bytes
-from tandem.evaluate.positions import loss_by_position
+from tandem.evaluate.perplexity import SourceLoss, perplexity, token_bytes
+from tandem.evaluate.positions import Bucket, loss_by_position
 from tandem.recipes.materials import encoder
 from tandem.recipes.place import Place, write_json
+from tandem.stats import Interval
 
 BATCH_TOKENS = 8192
 """Tokens per forward pass."""
@@ -40,12 +42,18 @@ def measure(place: Place, model: Decoder, folder: Path) -> None:
     lengths = token_bytes(made.decode_bytes, made.vocabulary, {made.end, made.pad, *range(made.live, made.vocabulary)})
     context = max(stage.context for stage in recipe.stage)
     found = perplexity(_windows(shards, context, recipe.evaluation.validation_tokens), losses, list(shards), lengths)
-    write_json(folder / "losses.json", [asdict(f) for f in found])
+    write_json(folder / "losses.json", [_plain(f) for f in found])
     positions = []
     if recipe.evaluation.positions:
         rows = list(beginnings(list(shards.values()), 2 * context, recipe.evaluation.validation_tokens))
-        positions = [asdict(b) for b in loss_by_position(rows, losses)] if rows else []
+        positions = [_plain(b) for b in loss_by_position(rows, losses)] if rows else []
     write_json(folder / "positions.json", positions)
+
+
+def _plain(measured: SourceLoss | Bucket) -> dict[str, Any]:
+    """JSON values of a measurement; a single window of held-out text has no interval, and its ends become null."""
+    values = {f.name: getattr(measured, f.name) for f in fields(measured)}
+    return {name: v.to_json() if isinstance(v, Interval) else v for name, v in values.items()}
 
 
 def losses_of(model: Decoder) -> Callable[[Batch], NDArray[np.float32]]:

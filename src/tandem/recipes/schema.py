@@ -34,7 +34,7 @@ def load(recipe: str | Path, overrides: Sequence[str] = (), *, files: bool = Fal
     if not path.suffix and not path.exists():
         path = shipped(str(recipe))
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8").removeprefix("\ufeff")
     except FileNotFoundError:
         names = ", ".join(sorted(p.stem for p in _recipes_folder().glob("*.toml")))
         raise UserError(
@@ -55,7 +55,7 @@ def parse(text: str, where: str = "recipe", overrides: Sequence[str] = (), *, fi
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
         found = re.search(r"\(at line (\d+), column (\d+)\)", str(e))
-        place = f"{where}:{found.group(1)}" if found else where
+        place = f"{where}:{found.group(1) if found else max(1, len(text.splitlines()))}"
         problem = re.sub(r"\s*\(at .*\)", "", str(e))
         raise UserError(f"not TOML: {problem}", where=place, remedy="mend the line; strings need quotes") from None
     overridden = {_override(data, change) for change in overrides}

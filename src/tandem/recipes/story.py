@@ -59,7 +59,7 @@ def _lead(place: Place, measured: dict[str, Any], parameters: int, tokens: int) 
 def _headline(place: Place, measured: dict[str, Any]) -> list[Figure]:
     found = []
     for answered in measured["answers"]:
-        interval = Interval(**answered["figures"][AFTER])
+        interval = Interval.from_json(answered["figures"][AFTER])
         base = answered["figures"][MAJORITY]["value"]
         note = "exact match; chance is the majority answer"
         found.append(figure(f"held-out {answered['kind']}", interval, "%", base, note))
@@ -94,7 +94,7 @@ def _evaluation(measured: dict[str, Any]) -> list[Table | Curve | Example]:
         names = (MAJORITY, BEFORE, AFTER)
         rows: list[tuple[Cell, ...]] = []
         for answered in measured["answers"]:
-            intervals = {name: Interval(**answered["figures"][name]) for name in names}
+            intervals = {name: Interval.from_json(answered["figures"][name]) for name in names}
             rows.append((answered["kind"], *(figure(n, intervals[n], "%") for n in names), intervals[AFTER].n))
         note = (
             "Exact match after normalising, 95 % Wilson intervals. Instances: new ones of tasks seen in tuning; tasks: "
@@ -150,7 +150,7 @@ def _paired(comparisons: Sequence[dict[str, Any]]) -> Table:
         (
             f"held-out {c['kind']}",
             c["other"],
-            figure("difference", Interval(**c["difference"]), "%"),
+            figure("difference", Interval.from_json(c["difference"]), "%"),
             f"{c['only_system']} : {c['only_other']}",
             f"{c['p']:.2g}",
             "yes" if c["apart"] else "no",
@@ -206,7 +206,7 @@ def _losses(place: Place) -> list[Table]:
     rows: list[tuple[Cell, ...]] = []
     for source, last in read[stages[-1].name].items():
         bits = [read[s.name][source]["bits_per_byte"] for s in stages]
-        shown = [figure("bits/byte", Interval(**b)) if b else None for b in bits]
+        shown = [figure("bits/byte", Interval.from_json(b)) if b else None for b in bits]
         nats = last["nats_per_token"]["value"]
         rows.append((_title(place, source), *shown, nats, last["tokens"]))
     if not rows:
@@ -239,7 +239,7 @@ def _positions(place: Place) -> list[Curve | Table]:
         note="Held-out documents longer than twice the trained length where there are any. A model that uses its "
         "context gets better to the right, up to the length it was trained on.",
     )
-    rows = tuple((_range(b), figure("nats/token", Interval(**b["nats"])), b["tokens"]) for b in last)
+    rows = tuple((_range(b), figure("nats/token", Interval.from_json(b["nats"])), b["tokens"]) for b in last)
     table = Table(f"After {stages[-1].name}", ("tokens seen", "nats/token", "targets"), rows)
     return [curve, table]
 

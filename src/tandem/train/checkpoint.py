@@ -66,9 +66,9 @@ def save(
         return folder
     with atomic_folder(folder) as tmp:
         parameters = {name: p.detach().cpu().contiguous() for name, p in trainable(model).items()}
-        _write(parameters, tmp / "parameters.safetensors")
+        write(parameters, tmp / "parameters.safetensors")
         moments = {k: t.detach().cpu().contiguous() for k, t in optimiser_state(model, optimiser).items()}
-        _write(moments, tmp / "optimiser.safetensors")
+        write(moments, tmp / "optimiser.safetensors")
         sizes = {p.name: p.stat().st_size for p in tmp.iterdir()}
         whole = {"step": step, "belongs": belongs, "sizes": sizes} | state
         (tmp / "state.json").write_text(json.dumps(whole))
@@ -77,7 +77,8 @@ def save(
     return folder
 
 
-def _write(tensors: dict[str, torch.Tensor], path: Path) -> None:
+def write(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """A safetensors file; what goes wrong is an OSError, as of any other file."""
     try:
         save_file(tensors, path)
     except SafetensorError as e:  # safetensors wraps the operating system's error
