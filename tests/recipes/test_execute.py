@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -320,3 +321,27 @@ def test_a_flag_of_tuning_that_makes_no_sense_is_named(flags, tmp_path, capsys):
     assert main(["tune", "--model", str(tmp_path), "--data", str(data), "--out", str(tmp_path / "o"), *flags]) == 2
     assert f"tandem tune: {flags[0]}:" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("name", ["05-train-long/losses.json", "05-train-long/history.json"])
+def test_a_torn_file_of_a_finished_stage_is_named_with_what_to_remove(recipe, whole, tmp_path, name):
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    with (out / name).open("r+b") as file:
+        file.truncate(10)
+    done = run(recipe, out)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert str(out / name) in done.stderr and f"remove {(out / name).parent}" in done.stderr
+    shutil.rmtree((out / name).parent)
+    assert run(recipe, out).returncode == 0
+    assert without_clock(out) == without_clock(whole)
+
+
+def test_torn_moments_of_an_optimiser_are_named(recipe, whole, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(whole, out, ignore=shutil.ignore_patterns("05-*", "06-*", "07-*"))
+    with (out / "04-train-short/optimiser.safetensors").open("r+b") as file:
+        file.truncate(100)
+    done = run(recipe, out)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert str(out / "04-train-short/optimiser.safetensors") in done.stderr

@@ -72,3 +72,21 @@ def test_show_prints_each_token(folder: Path, capsys: pytest.CaptureFixture[str]
 def test_what_is_not_there_is_named_with_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tokenizer", *arguments]) == 2
     assert "→" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["nan", "-1", "0", "inf", "6 XB"])
+def test_a_limit_that_is_no_size_is_refused(tmp_path, capsys, limit):
+    (tmp_path / "a.txt").write_text("some text to train on " * 50)
+    flags = ["--text", str(tmp_path / "a.txt"), "--vocabulary", "400", "--limit", limit]
+    assert main(["tokenizer", "train", *flags, "--out", str(tmp_path / "made")]) == 2
+    assert "--limit" in capsys.readouterr().err
+
+
+def test_a_tokenizer_that_stands_is_not_written_over(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("some text to train on " * 50)
+    command = ["tokenizer", "train", "--text", str(tmp_path / "a.txt"), "--vocabulary", "400", "--out"]
+    assert main([*command, str(tmp_path / "made")]) == 0
+    before = (tmp_path / "made/tokenizer.json").read_bytes()
+    assert main([*command, str(tmp_path / "made"), "--special", "<|more|>"]) == 2
+    assert str(tmp_path / "made") in capsys.readouterr().err
+    assert (tmp_path / "made/tokenizer.json").read_bytes() == before

@@ -223,3 +223,11 @@ def test_progress_counts_tokens_from_the_beginning_also_after_a_stop(tmp_path):
     assert looks[-1].step == looks[-1].steps == 12
     assert looks[-1].tokens == 12 * ROWS * CONTEXT
     assert looks[-1].seconds_left == 0
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"sizes": []}', '{"sizes": {}}'])
+def test_a_checkpoint_whose_state_is_not_a_state_is_passed_over(tmp_path, text):
+    folder = tmp_path / "step-00000001"
+    folder.mkdir()
+    (folder / "state.json").write_text(text)
+    assert checkpoint.newest(tmp_path, "x") is None

@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--row-multiple", type=int, default=64, metavar="N", help="rows are rounded up to it (default 64)"
     )
-    train.add_argument("--limit", type=float, metavar="MB", help="read at most this many megabytes of text")
+    train.add_argument("--limit", metavar="SIZE", help='read at most this much text, such as "6 MB"')
 
     xgen = actions.add_parser(
         "xgen",
@@ -68,6 +68,7 @@ def _train(options: argparse.Namespace) -> None:
     from tandem import text
     from tandem.corpus.read import SourceSpec, read
     from tandem.errors import UserError
+    from tandem.recipes.quantities import n_bytes
     from tandem.tokenizer import train
 
     size = 0
@@ -75,13 +76,18 @@ def _train(options: argparse.Namespace) -> None:
     def texts() -> Iterator[str]:
         nonlocal size
         for path in options.text:
-            room = None if options.limit is None else int(options.limit * 1e6) - size
+            room = None if limit is None else limit - size
             if room is not None and room <= 0:
                 return
             for document in read(SourceSpec(path, field=options.field, limit=room)):
                 size += len(document.text.encode("utf-8", "replace"))
                 yield document.text
 
+    try:
+        limit = None if options.limit is None else n_bytes(options.limit)
+    except ValueError as e:
+        raise UserError(f"cannot read {options.limit!r}", where="--limit", remedy=str(e)) from e
+    _vacant(options.out)
     if options.row_multiple < 1:
         raise UserError("rows are rounded up to a positive number", where="--row-multiple", remedy="give 64 or 128")
     start = time.perf_counter()
@@ -105,9 +111,20 @@ def _train(options: argparse.Namespace) -> None:
 def _xgen(options: argparse.Namespace) -> None:
     from tandem.tokenizer import xgen
 
+    _vacant(options.out)
     tokenizer = xgen(options.ranks)
     tokenizer.save(options.out)
     _summary(tokenizer, options.out)
+
+
+def _vacant(out: Path) -> None:
+    """Refuse a folder that a tokenizer stands in: models and corpora may depend on it."""
+    from tandem.errors import UserError
+
+    if out.exists() and not out.is_dir():
+        raise UserError("is a file, not a folder", where=str(out), remedy="name a new folder with --out")
+    if (out / "tokenizer.json").exists():
+        raise UserError("a tokenizer stands here already", where=str(out), remedy="choose another --out, or remove it")
 
 
 def _summary(tokenizer: object, out: Path) -> None:

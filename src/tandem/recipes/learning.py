@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from tandem import decoder
 from tandem.corpus import Mixed, Part, Shards
@@ -80,7 +79,7 @@ def pretrain(index: int) -> Callable[[Place, Path], None]:
         settings = settings_of(recipe)
         optimiser = adamw(model, settings)
         if index > 0:
-            moments = load_file(place.folder(f"train-{recipe.stage[index - 1].name}") / "optimiser.safetensors")
+            moments = checkpoint.read(place.folder(f"train-{recipe.stage[index - 1].name}") / "optimiser.safetensors")
             checkpoint.restore_optimiser(model, optimiser, moments)
         own, first, steps = recipe.span(index)
         rate = Shifted(Cosine(own.peak, own.warmup, steps, own.final), first)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tandem.errors import Failure
+from tandem.errors import Failure, UserError
 from tandem.recipes.recipe import Recipe
 from tandem.runs import Run
 
@@ -72,7 +72,13 @@ class Place:
 
     def read(self, key: str, name: str) -> Any:
         """A JSON file that a finished stage left."""
-        return json.loads((self.folder(key) / name).read_text())
+        path = self.folder(key) / name
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError) as e:
+            raise UserError(
+                f"cannot be read ({e})", where=str(path), remedy=f"remove {path.parent}: the run makes it again"
+            ) from e
 
 
 @dataclass(frozen=True)

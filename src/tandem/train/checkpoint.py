@@ -88,6 +88,16 @@ def write(tensors: dict[str, torch.Tensor], path: Path) -> None:
         raise OSError(errno.ENOSPC if full else errno.EIO, str(e)) from e
 
 
+def read(path: Path) -> dict[str, torch.Tensor]:
+    """What `write` wrote. Raises UserError where the file is damaged."""
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as e:
+        raise UserError(
+            f"cannot be read ({e})", where=str(path), remedy=f"remove {path.parent}: the run makes again what it held"
+        ) from e
+
+
 def newest(work: Path, belongs: str) -> tuple[Path, dict[str, Any]] | None:
     """The newest whole checkpoint in a folder with its state, or None.
 
@@ -99,9 +109,10 @@ def newest(work: Path, belongs: str) -> tuple[Path, dict[str, Any]] | None:
             state = json.loads((folder / "state.json").read_text())
             if any((folder / name).stat().st_size != size for name, size in state["sizes"].items()):
                 continue
-        except (OSError, ValueError, KeyError):
+            whose = state["belongs"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # torn, or JSON of another kind
             continue
-        if state["belongs"] != belongs:
+        if whose != belongs:
             raise UserError(
                 "this checkpoint belongs to another training (model shape, data or settings differ)",
                 where=str(folder),
@@ -113,11 +124,8 @@ def newest(work: Path, belongs: str) -> tuple[Path, dict[str, Any]] | None:
 
 def restore(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
     """Load parameters and optimiser state into place. Raises UserError, naming the tensor, when shapes differ."""
-    try:
-        saved = load_file(folder / "parameters.safetensors")
-        moments = load_file(folder / "optimiser.safetensors")
-    except (SafetensorError, OSError) as e:
-        raise UserError(f"the checkpoint cannot be read ({e})", where=str(folder), remedy="remove this folder") from e
+    saved = read(folder / "parameters.safetensors")
+    moments = read(folder / "optimiser.safetensors")
     own = trainable(model)
     for name in sorted(saved.keys() ^ own.keys()):
         whose = "the checkpoint" if name in saved else "the model"
