@@ -4,12 +4,15 @@
 
 XGen-7B was trained at 2,048, then 4,096, then 8,192 tokens; 128, 256, 512 stand for them here, with XGen's parts of the
 tokens (800 : 400 : 300). Every arm gets the same FLOPs (6 × matrix parameters + 12 × layers × width × length a token,
-the full attention square counted), so a shorter arm sees more tokens. Measured on held-out text: loss by position in
+the full attention square counted), so a shorter arm sees more tokens. Shorter rows also spread a batch over more
+documents; a control tells that from what shorter attention does: rows of 512 in which a token sees only the 128 before
+it, which costs as much as rows of 128. Measured on held-out text: loss by position in
 documents at least twice the longest length long, loss on windows of the longest length, and cost.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +31,8 @@ from tandem.results import Table
 from tandem.text import quantity
 
 LENGTHS = (128, 256, 512)
+WINDOW = "short window"
+"""The control: attention as short as short-only's, rows and so batches like long-only's."""
 LAYERS, WIDTH, HEAD_WIDTH, MLP_WIDTH = 2, 128, 32, 352
 TOKENS = 600_000
 """Tokens of the long-only arm: what they cost is every arm's budget."""
@@ -46,7 +51,7 @@ class Design:
     """What is compared, at one scale."""
 
     shape: Shape
-    """The decoder, the same in all arms."""
+    """The decoder, the same in all arms; the control adds a window."""
     lengths: tuple[int, ...]
     """Of the curriculum, rising."""
     parts: tuple[float, ...]
@@ -63,17 +68,22 @@ class Design:
     def arms(self) -> dict[str, tuple[Stage, ...]]:
         """The stages of each arm."""
         return {
-            "short only": self.stages(self.lengths[:1], (1.0,)),
-            "staged": self.stages(self.lengths, self.parts),
-            "long only": self.stages(self.lengths[-1:], (1.0,)),
+            "short only": self.stages(self.shape, self.lengths[:1], (1.0,)),
+            "staged": self.stages(self.shape, self.lengths, self.parts),
+            "long only": self.stages(self.shape, self.lengths[-1:], (1.0,)),
+            WINDOW: self.stages(self.shape_of(WINDOW), self.lengths[-1:], (1.0,)),
         }
 
-    def stages(self, lengths: Sequence[int], parts: Sequence[float]) -> tuple[Stage, ...]:
+    def shape_of(self, arm: str) -> Shape:
+        """The arm's decoder: the same but for the window of the control."""
+        return dataclasses.replace(self.shape, window=self.lengths[0]) if arm == WINDOW else self.shape
+
+    def stages(self, shape: Shape, lengths: Sequence[int], parts: Sequence[float]) -> tuple[Stage, ...]:
         """Steps at each length so that the FLOPs are the budget to half a step; the last length takes up rounding.
 
         Raises UserError when a length gets no step.
         """
-        cost = [self.shape.flops_per_token(length) * self.batch for length in lengths]
+        cost = [shape.flops_per_token(length) * self.batch for length in lengths]
         total = self.flops / sum(part * c for part, c in zip(parts, cost, strict=True))
         steps = [round(part * total) for part in parts[:-1]]
         spent = sum(n * c for n, c in zip(steps, cost[:-1], strict=True))
@@ -86,7 +96,7 @@ class Design:
         """An arm under a seed."""
         stages = self.arms()[arm]
         warmup = max(1, round(WARMUP * sum(stage.steps for stage in stages)))
-        return Training(self.shape, stages, self.batch, self.peak, warmup, seed, self.precision)
+        return Training(self.shape_of(arm), stages, self.batch, self.peak, warmup, seed, self.precision)
 
 
 def design(vocabulary: int, scale: int = 1, tokens: int = TOKENS, precision: str = "fp32") -> Design:
@@ -171,6 +181,7 @@ def summary(plan: Design, figures: Sequence[Mapping[str, Any]]) -> dict[str, Any
     arms = list(plan.arms())
     lasts = sorted({b["last"] for f in figures for b in f["positions"]})
     pairs = [("staged", "long only"), ("staged", "short only"), ("short only", "long only")]
+    pairs += [(WINDOW, "long only"), ("short only", WINDOW)]
     return {
         "held_out": {arm: trials.over_seeds(by_seed(figures, arm, "held_out").values()) for arm in arms},
         "held_out_own_length": {
@@ -225,27 +236,29 @@ def tables(
         rows.append(
             (
                 name,
-                *(trials.shown(means[arm]) for arm in arms),
+                *("" if means[arm] is None else f"{means[arm].value:.3f}" for arm in arms),
                 trials.shown(apart["staged - long only"], sign=True),
+                trials.shown(apart["staged - short only"], sign=True),
             )
         )
     position = Table(
         "Held-out loss by position",
-        ("tokens of the document seen", *arms, "staged − long"),
+        ("tokens seen", *arms, "staged − long", "staged − short"),
         tuple(rows),
-        note=f"Beginnings of held-out documents of more than {rows_length(figures):,} tokens. {how}",
+        note="By how many tokens of its document a token is predicted from; beginnings of held-out documents of more "
+        f"than {rows_length(figures):,} tokens. {how}",
     )
     cost_rows = []
     for arm in arms:
         training = plan.training(arm, 0)
         own = [s for f, s in zip(figures, seconds, strict=True) if f["arm"] == arm]
-        lengths = ", ".join(f"{stage.context} × {stage.steps} steps" for stage in training.stages)
+        lengths = ", ".join(f"{stage.context} × {stage.steps}" for stage in training.stages)
         cost_rows.append(
             (arm, lengths, quantity(training.tokens), f"{training.flops / 1e12:.3f}", f"{sum(own) / len(own):.0f}")
         )
     cost = Table(
         "Cost",
-        ("arm", "lengths", "tokens", "TFLOP", "seconds"),
+        ("arm", "length × steps", "tokens", "TFLOP", "seconds"),
         tuple(cost_rows),
         note=f"Per trial; {plan.batch:,} tokens a step. Seconds of training, mean over seeds, on this machine.",
     )

@@ -286,7 +286,7 @@ def print_table(table: results.Table) -> None:
     console.width = max(console.width, 100)
     grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="underline")
     for i, column in enumerate(table.columns):
-        grid.add_column(column, justify="right" if i else "left", no_wrap=i == 0)
+        grid.add_column(column, justify="right" if i else "left", no_wrap=True)
     for row in table.rows:
         grid.add_row(*(Line("" if cell is None else str(cell)) for cell in row))
     with console.capture() as capture:
@@ -318,7 +318,7 @@ def _line(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Interval):
-        return asdict(value)
+        return _plain(asdict(value))
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -52,6 +52,15 @@ def test_the_experiment_as_it_stands_costs_every_arm_the_same_to_half_a_percent(
     assert tokens == sorted(tokens, reverse=True) and len(set(tokens)) == 3
 
 
+def test_the_control_has_the_rows_of_long_only_and_the_tokens_and_cost_of_short_only() -> None:
+    plan = length_curriculum.design(2112)
+    short, long, control = (plan.training(arm, 0) for arm in ("short only", "long only", "short window"))
+    assert control.flops == short.flops and control.tokens == short.tokens
+    assert [stage.context for stage in control.stages] == [stage.context for stage in long.stages]
+    assert control.shape.window == short.stages[0].context
+    assert dataclasses.replace(control.shape, window=None) == long.shape
+
+
 def test_a_larger_scale_keeps_tokens_per_parameter_of_the_blocks() -> None:
     one, two = length_curriculum.design(2112), length_curriculum.design(2112, 2)
 
@@ -71,7 +80,7 @@ def test_xgen_saves_an_eighth_by_arithmetic() -> None:
 
 def test_every_trial_is_measured_past_the_longest_length(figures: list[dict], text: trials.Text) -> None:
     assert [(f["seed"], f["arm"]) for f in figures] == [
-        (seed, arm) for seed in (0, 1) for arm in ("short only", "staged", "long only")
+        (seed, arm) for seed in (0, 1) for arm in ("short only", "staged", "long only", "short window")
     ]
     for f in figures:
         assert f["positions"][-1]["last"] == 64
@@ -80,7 +89,7 @@ def test_every_trial_is_measured_past_the_longest_length(figures: list[dict], te
 
 
 def test_arms_and_seeds_learn_differently(figures: list[dict]) -> None:
-    assert len({f["held_out"]["mixture"] for f in figures}) == 6
+    assert len({f["held_out"]["mixture"] for f in figures}) == 8
 
 
 def test_a_trial_run_again_gives_the_same_figures(
@@ -88,7 +97,7 @@ def test_a_trial_run_again_gives_the_same_figures(
 ) -> None:
     monkeypatch.setattr(length_curriculum, "POSITION_TOKENS", 1000)
     again, _ = length_curriculum.trial(small(text.vocabulary), "staged", 1, text, CPU)
-    assert again == figures[4]
+    assert again == figures[5]
 
 
 def test_the_summary_takes_differences_within_seeds(figures: list[dict], text: trials.Text) -> None:
@@ -107,7 +116,7 @@ def test_a_lost_arm_is_shown_as_lost(text: trials.Text, monkeypatch: pytest.Monk
     assert all(f["lost"] for f in figures)
     found = length_curriculum.summary(plan, figures)
     loss = length_curriculum.tables(plan, found, figures, seconds)[0]
-    assert [row[1] for row in loss.rows] == ["lost"] * 3
+    assert [row[1] for row in loss.rows] == ["lost"] * 4
 
 
 def test_documents_measured_by_position_are_twice_the_longest_length(text: trials.Text) -> None:
@@ -139,8 +148,8 @@ def test_the_command_writes_what_it_prints(
     )
     length_curriculum.main()
     written, printed = json.loads(out.read_text()), capsys.readouterr().out
-    assert [t["arm"] for t in written["trials"]] == ["short only", "staged", "long only"]
-    for arm in ("short only", "staged", "long only"):
+    assert [t["arm"] for t in written["trials"]] == ["short only", "staged", "long only", "short window"]
+    for arm in ("short only", "staged", "long only", "short window"):
         assert f"{written['summary']['held_out'][arm]['value']:.3f}" in printed
     assert "not whether it holds at 7B" in printed and "13.0%" in printed
     assert "seconds" in written["clock"] and "seconds" not in json.dumps(written["trials"])
