@@ -121,14 +121,15 @@ def test_micro_batches_change_rounding_only():
         torch.testing.assert_close(p, dict(b.named_parameters())[name], rtol=1e-4, atol=1e-6)
 
 
-def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(tmp_path):
+@pytest.mark.parametrize("damage", ["torn", "overwritten"])
+def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(tmp_path, damage):
     whole, _ = train(12)
     with pytest.raises(KeyboardInterrupt):
         train(12, tmp_path, on_batch=interrupt_at([9]))
     folders = sorted(tmp_path.glob("step-*"))
     assert len(folders) == 2
     with (folders[-1] / "parameters.safetensors").open("r+b") as f:
-        f.truncate(50)
+        f.truncate(50) if damage == "torn" else f.write(bytes(range(200)))
     continued, _ = train(12, tmp_path)
     assert same(weights(whole), weights(continued))
 

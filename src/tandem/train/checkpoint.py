@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -101,16 +101,19 @@ def read(path: Path) -> dict[str, torch.Tensor]:
 def newest(work: Path, belongs: str) -> tuple[Path, dict[str, Any]] | None:
     """The newest whole checkpoint in a folder with its state, or None.
 
-    A damaged one (torn file, wrong size) is passed over for the one before it. Raises UserError when a checkpoint
-    belongs to another training: other shape, data or settings.
+    A damaged one (torn file, wrong size, broken header) is passed over for the one before it. Raises UserError when a
+    checkpoint belongs to another training: other shape, data or settings.
     """
     for folder in sorted(work.glob("step-????????"), reverse=True):
         try:
             state = json.loads((folder / "state.json").read_text())
             if any((folder / name).stat().st_size != size for name, size in state["sizes"].items()):
                 continue
+            for name in ("parameters.safetensors", "optimiser.safetensors"):
+                with safe_open(folder / name, framework="pt"):  # its header must describe its bytes
+                    pass
             whose = state["belongs"]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # torn, or JSON of another kind
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):  # torn, or another kind
             continue
         if whose != belongs:
             raise UserError(
