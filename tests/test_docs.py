@@ -25,7 +25,7 @@ def test_the_commands_of_a_page_work_as_pasted(page, tmp_path):
     if not scripts:
         pytest.skip("no commands on this page")
     # A copy of what a user has after cloning; the page's outputs land in it.
-    for name in ("recipes", "docs", "experiments", "README.md"):
+    for name in ("recipes", "docs", "experiments", "src", "README.md"):
         source = ROOT / name
         shutil.copytree(source, tmp_path / name) if source.is_dir() else shutil.copy(source, tmp_path / name)
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
