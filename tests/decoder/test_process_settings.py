@@ -21,8 +21,10 @@ from tandem.decoder.threads import sleep_while_idle
 print(sleep_while_idle(), os.environ.get('OMP_WAIT_POLICY'))"""
 
 
-def test_threads_are_told_to_sleep_before_torch_is_loaded() -> None:
-    assert run(SLEEP) == "True passive"
+@pytest.mark.parametrize(("load", "expected"), [(0.0, "True None 10000"), (1e3, "True passive None")])
+def test_threads_sleep_on_a_busy_machine_and_spin_briefly_on_a_quiet_one(load: float, expected: str) -> None:
+    program = f"import os\nos.getloadavg = lambda: ({load}, {load}, {load})\n" + SLEEP[:-1]
+    assert run(program + ", os.environ.get('GOMP_SPINCOUNT'))") == expected
 
 
 def test_the_users_own_setting_is_kept() -> None:
