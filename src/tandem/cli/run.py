@@ -10,6 +10,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `tandem run`."""
     parser.add_argument("recipe", help="a recipe file, or the name of one that ships with Tandem (quickstart, gpu-1h)")
     parser.add_argument("--out", type=Path, help="run folder (default: runs/NAME of the recipe)")
+    how_to_run(parser)
+
+
+def how_to_run(parser: argparse.ArgumentParser) -> None:
+    """Arguments of every command that executes a recipe."""
     parser.add_argument(
         "--set",
         dest="changes",
