@@ -85,13 +85,6 @@ def test_a_stage_with_its_own_schedule_inherits_what_it_leaves_out_and_leaves_th
     assert recipe.span(1) == (Schedule(peak=1e-3, warmup=20, final=0.1), 0, recipe.stage[1].steps)
 
 
-def test_tokens_seen_before_a_stage_are_those_of_the_steps_taken(changed: Changed) -> None:
-    recipe = changed()
-    taken = recipe.stage[0].steps * recipe.stage[0].batch
-    assert recipe.seen_before(0) == {"code": 0, "passages": 0}
-    assert recipe.seen_before(1) == {"code": round(0.6 * taken), "passages": round(0.4 * taken)}
-
-
 def test_the_shape_of_the_model_can_take_the_rows_of_a_tokenizer(changed: Changed) -> None:
     shape = changed("tokenizer.vocabulary=", "tokenizer.load=folder").shape(vocabulary=640)
     assert (shape.vocabulary, shape.head_width) == (640, 32)

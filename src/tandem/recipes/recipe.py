@@ -142,14 +142,6 @@ class Recipe(Section):
             return f"Data of mixture {row.removeprefix(NESTED)}"
         return (self.sources[row].title if row in self.sources else "") or row
 
-    def seen_before(self, stage: int) -> dict[str, int]:
-        """Tokens of each source seen before the stage of this index: where its next epoch goes on."""
-        seen = dict.fromkeys(self.sources, 0)
-        for earlier in self.stage[:stage]:
-            for source, share in self.shares(earlier.mixture).items():
-                seen[source] += round(share * earlier.steps * earlier.batch)
-        return seen
-
     def span(self, stage: int) -> tuple[Schedule, int, int]:
         """Schedule of the stage of this index, the stage's first step within it, and the schedule's length in steps.
 
