@@ -31,3 +31,24 @@ class UserError(TandemError, ValueError):
 
 class Failure(TandemError, RuntimeError):  # noqa: N818 — it is what the work did, not a mistake in the code
     """The input was fine, the work failed: a full disk, a diverged loss, a lost process. Exit status 1."""
+
+
+class Unsupported(UserError):  # noqa: N818
+    """A back end was asked for what it does not declare. Raised before anything is sent."""
+
+
+class BudgetSpent(Failure):
+    """The next call could exceed a limit of money, tokens, calls or seconds; nothing was sent. What is done is kept."""
+
+
+class CallFailed(Failure):
+    """A call to a remote model or source failed for good, after what retrying is safe. Never holds a key."""
+
+    def __init__(
+        self, problem: str, *, kind: str, where: str | None = None, remedy: str | None = None, status: int | None = None
+    ) -> None:
+        super().__init__(problem, where=where, remedy=remedy)
+        self.kind = kind
+        """What failed, for counting: rate-limit, server, timeout, connection, malformed, refused, key, not-found."""
+        self.status = status
+        """The HTTP status, when there was one."""

@@ -52,8 +52,8 @@ Prompt: TypeAlias = Text | Chat
 class Sampling:
     """How to draw an answer."""
 
-    temperature: float = 0.0
-    """0 takes the most likely token; 1 samples from the model's own distribution."""
+    temperature: float | None = 0.0
+    """0 takes the most likely token; 1 samples from the model's own distribution; None leaves it to the back end."""
     top_p: float = 1.0
     """Nucleus: sample among the most likely tokens that together hold this probability."""
     max_tokens: int = 256
@@ -61,7 +61,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     """Texts that end the answer; the answer does not contain them."""
     seed: int = 0
-    """Noise is drawn by counter from (seed, request, sample, position)."""
+    """Noise is drawn by counter from (seed, request, sample, position); remote back ends that take a seed get it."""
     logprobs: bool = False
     """Whether the tokens and their log-probabilities are wanted."""
     presence_penalty: float = 0.0
@@ -94,6 +94,8 @@ class Usage:
     """Tokens written, reasoning included."""
     cached_tokens: int = 0
     """Of the tokens read, those whose state was re-used."""
+    reasoning_tokens: int = 0
+    """Of the tokens written, those of a hidden chain of reasoning, where the back end tells."""
 
 
 Finish: TypeAlias = Literal["stop", "length", "refusal", "filter", "failed"]
@@ -113,6 +115,8 @@ class Completion:
     """Tokens read and written."""
     served_model: str
     """The name the back end gives itself."""
+    notes: tuple[str, ...] = ()
+    """What was not as asked, by name: a policy that was applied, a field the server passed over in silence."""
 
 
 @dataclass(frozen=True)
@@ -145,18 +149,26 @@ class Abilities:
     """Longest prompt plus answer, in tokens."""
     chat: bool = False
     """Takes conversations."""
+    text: bool = True
+    """Continues a plain text."""
     prefill: bool = False
     """Continues a begun answer."""
     many: bool = False
     """Draws several samples in one call."""
     temperature: bool = False
-    """Obeys a temperature."""
+    """Obeys a temperature (and a nucleus)."""
     seed: bool = False
     """Repeats a sample from a seed."""
     logprobs: bool = False
     """Returns log-probabilities of its own tokens."""
     scoring: bool = False
     """Returns log-probabilities of given continuations."""
+    stop: bool = True
+    """Ends at given texts."""
+    presence_penalty: bool = False
+    """Obeys a presence penalty."""
+    ignore_end: bool = False
+    """Can be told to write past its own end mark."""
 
 
 @runtime_checkable
@@ -172,8 +184,13 @@ class LM(Protocol):
         """One completion per sample index in `samples`; an index drawn before comes back the same."""
         ...
 
-    async def score(self, context: str, continuations: Sequence[str], *, cut_left: bool = False) -> tuple[Score, ...]:
-        """Log-probability of each continuation after `context`, tokenised jointly."""
+    async def score(
+        self, context: Prompt, continuations: Sequence[str], *, cut_left: bool = False
+    ) -> tuple[Score, ...]:
+        """Log-probability of each continuation after `context`, tokenised jointly; an empty text is a model's start.
+
+        With `cut_left` a context that is too long loses its beginning; without, it is an error that gives both lengths.
+        """
         ...
 
     def count(self, prompt: Prompt) -> Count:

@@ -1,0 +1,1 @@
+"""Ask a language model: one protocol, many back ends, every answer recorded."""
