@@ -35,8 +35,8 @@ def run(options: argparse.Namespace) -> int:
     from tandem import tokenizer as tokenizers
     from tandem.decoder import adapters
     from tandem.errors import UserError
+    from tandem.lm.locate import locate
     from tandem.recipes.execute import choose_device
-    from tandem.recipes.models import locate
     from tandem.types import Message
 
     if options.max_tokens < 1:

@@ -20,11 +20,11 @@ from tandem import tokenizer as tokenizers
 from tandem.decoder import Decoder, adapters
 from tandem.errors import UserError
 from tandem.evaluate.perplexity import figure, perplexity
+from tandem.lm.locate import locate
 from tandem.recipes import toml
 from tandem.recipes.execute import choose_device, device_name, use_threads
 from tandem.recipes.learning import computing, decision_teller, progress_teller
 from tandem.recipes.losses import losses_of
-from tandem.recipes.models import locate
 from tandem.recipes.place import Watch, write_json
 from tandem.report import write as write_report
 from tandem.results import Curve, Figure, Results, Section, Series, Table
