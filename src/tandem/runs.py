@@ -30,18 +30,9 @@ from typing import IO, Any
 
 from tandem.errors import Failure, UserError
 from tandem.results import Results, from_json, to_json
+from tandem.text import fingerprint
 
 # ── Files that are whole or absent ──────────────────────────────────────────────────────────────────────────────────
-
-
-def canonical(value: Any) -> bytes:
-    """JSON with sorted keys and no spaces: the form in which things are hashed."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def fingerprint(value: Any) -> str:
-    """First 16 hex digits of the SHA-256 of a value's canonical JSON."""
-    return hashlib.sha256(canonical(value)).hexdigest()[:16]
 
 
 def file_hash(path: Path) -> str:

@@ -1,10 +1,13 @@
-"""Text as people see it: numbers, sizes and durations for tables and progress lines; normalising answers."""
+"""Text as people see it (numbers, sizes, durations; normalising answers) and as it is hashed (canonical JSON)."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import string
 import unicodedata
+from typing import Any
 
 
 def count(n: float) -> str:
@@ -59,3 +62,20 @@ def normalise_answer(answer: str) -> str:
     """
     folded = unicodedata.normalize("NFC", answer).lower().translate(_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", folded).split())
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys and no spaces: the form in which things are hashed.
+
+    A value with a lone surrogate, which a model can write and UTF-8 cannot, is escaped as a whole.
+    """
+    options: dict[str, Any] = {"sort_keys": True, "separators": (",", ":"), "allow_nan": False}
+    try:
+        return json.dumps(value, ensure_ascii=False, **options).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, **options).encode()
+
+
+def fingerprint(value: Any) -> str:
+    """First 16 hex digits of the SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical(value)).hexdigest()[:16]

@@ -17,7 +17,8 @@ from report_sample import RECIPE, results, write_run
 from tandem import report
 from tandem.report.page import MECHANISM
 from tandem.results import Curve, Example, Figure, Mark, Results, Section, Series, Table, to_json
-from tandem.runs import Run, fingerprint
+from tandem.runs import Run
+from tandem.text import fingerprint
 
 HOSTILE = [
     "</style><script>alert(1)</script>",

@@ -25,7 +25,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from tandem.errors import UserError
-from tandem.runs import atomic_folder, disk_failure, fingerprint
+from tandem.runs import atomic_folder, disk_failure
+from tandem.text import fingerprint
 
 FORMAT = 1
 _BUCKETS = 64

@@ -21,7 +21,8 @@ from tandem.recipes import losses
 from tandem.recipes.materials import encoder
 from tandem.recipes.place import Place, Watch, write_json
 from tandem.recipes.recipe import Recipe
-from tandem.runs import Run, fingerprint
+from tandem.runs import Run
+from tandem.text import fingerprint
 from tandem.train import checkpoint, conversations, splits, templates
 from tandem.train.conversations import Conversation
 from tandem.train.loop import Progress, Settings, adamw, fit

@@ -29,7 +29,7 @@ from torch import nn
 
 from tandem.corpus.batches import Batch
 from tandem.errors import Failure
-from tandem.runs import fingerprint
+from tandem.text import fingerprint
 from tandem.train import checkpoint
 
 Loss = Callable[[nn.Module, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
