@@ -1,0 +1,380 @@
+"""Asking a remote model: POST a JSON body, get a JSON object back, or one typed error. Never a key in sight.
+
+    caller = Caller("https://api.example.com/v1", {"Authorization": "Bearer …"}, model="m")
+    reply = await caller.post("/chat/completions", body)
+
+A `Caller` sends as fast as its `Pace` lets it, repeats only what is safe to repeat, with full jitter (Brooker 2015,
+"Exponential backoff and jitter"), and ends by its deadline, which covers waiting for a turn, repeats and reading.
+Whatever goes wrong is a `CallFailed`: the kind, host and path, the server's own words in one printable line, what to
+do. Errors are not chained to those of aiohttp, which carry the request's headers. Connections belong to the event loop.
+
+What this does not do: know a wire format, count money, record answers, follow redirects, read netrc or, unless asked,
+proxies from the environment. Rejected: httpx and the clients of the providers, whose pools look at every connection for
+every request (a tenth of the requests a second at 512 at once), and aiohttp's own retries and deadlines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import io
+import json
+import random
+import ssl
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import aiohttp
+from yarl import URL
+
+from tandem.errors import CallFailed, UserError
+from tandem.faults import KINDS, Fault, broken, judged, parsed
+from tandem.pace import Limits, LongPause, Outcome, Pace
+from tandem.redact import Secrets
+from tandem.text import duration, size
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+"""The wait before a repeat is drawn between 0 and FIRST_WAIT · 2^repeats, at most LONGEST_WAIT (seconds)."""
+KEEP_ALIVE = 4.0
+"""Idle connections are given up before servers do (uvicorn: 5 s), so that no request meets one that is being closed."""
+ERROR_BYTES = 1 << 16
+ERROR_SECONDS = 5.0
+"""Of the body of a refusal, so much is read, and for so long."""
+CONNECT_SECONDS = 30.0
+LARGE_BODY = 1 << 20
+"""Longer requests are given to aiohttp as a file, which it sends in parts."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a server answered to one request."""
+
+    status: int
+    """The HTTP status, 200 to 299."""
+    json: dict[str, Any]
+    """The body."""
+    headers: Mapping[str, str]
+    """Header fields, names in lower case."""
+    seconds: float
+    """From the call to the end of the answer, with all waiting."""
+    tries: int
+    """How often the request was sent."""
+
+
+@dataclass
+class Stats:
+    """What became of the calls of one `Caller`. When none is under way, calls = answered + cancelled + failed."""
+
+    calls: int = 0
+    """Calls of `post`."""
+    answered: int = 0
+    """Calls that returned a reply."""
+    cancelled: int = 0
+    """Calls that were cancelled from outside."""
+    failed: Counter[str] = field(default_factory=Counter)
+    """Calls that raised CallFailed, by kind."""
+    sent: int = 0
+    """Requests sent, repeats included."""
+    repeated: Counter[str] = field(default_factory=Counter)
+    """Repeats, by the kind of failure that they follow."""
+
+
+@dataclass
+class _Call:
+    """One call of `post` on its way."""
+
+    url: URL
+    body: bytes
+    tokens: int
+    safe: bool
+    began: float
+    end: float | None
+    doing: str = "waiting for a turn"
+    tries: int = 0
+    read: int = 0
+    last: Fault | None = None
+
+
+@dataclass(frozen=True)
+class _Line:
+    """What belongs to one event loop."""
+
+    session: aiohttp.ClientSession
+    pace: Pace
+
+
+_paces: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Pace]] = WeakKeyDictionary()
+
+
+class Caller:
+    """Calls one remote model. Of use from several event loops; close it in each, or when all have ended.
+
+    base_url                  "https://host[:port][/path]"; http too; paths of `post` are appended to it
+    headers                   sent with every request; none of their values ever shows in an error, a reply or a `repr`
+    model                     callers of one event loop with the same base_url and model share one pace
+    limits                    see `tandem.pace.Limits`
+    deadline                  seconds for one whole call, None for no end
+    environment_proxies       whether HTTP_PROXY, HTTPS_PROXY and NO_PROXY are obeyed
+    Raises UserError for an address or a header that cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        headers: Mapping[str, str],
+        *,
+        model: str = "",
+        limits: Limits | None = None,
+        deadline: float | None = None,
+        environment_proxies: bool = False,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.deadline = deadline
+        self.stats = Stats()
+        self._base = _address(base_url)
+        self._headers = _checked(headers)
+        self._model = model
+        self._proxy, proxy_secrets = _proxy(self._base) if environment_proxies else (None, ())
+        self._secrets = Secrets.of_headers(headers, *self._base.query.values(), *proxy_secrets)
+        self._urls: dict[str, URL] = {}
+        self._lines: dict[asyncio.AbstractEventLoop, _Line] = {}
+        self._pace = Pace(self.limits)
+
+    def __repr__(self) -> str:
+        return f"Caller({self._secrets.remove(_place(self._base))!r}, model={self._model!r})"
+
+    @property
+    def pace(self) -> Pace:
+        """Concurrency, pauses and cuts in the running event loop; outside of one, in the last."""
+        return self._pace
+
+    async def post(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        tokens: int = 0,
+        safe_to_repeat: bool = True,
+        deadline: float | None = None,
+    ) -> Reply:
+        """Send `body` as JSON to base_url + `path` and return the JSON object that comes back.
+
+        `tokens` is what it will use at most, for limits per minute; `deadline` in seconds overrides the caller's own.
+        Unless `safe_to_repeat`, it is sent again only when it was certainly not done.
+        Raises CallFailed, whose kind is rate-limit, server, timeout, connection, malformed, refused, key or not-found.
+        """
+        loop = asyncio.get_running_loop()
+        url = self._urls.get(path) or self._urls.setdefault(path, _joined(self._base, path))
+        seconds = self.deadline if deadline is None else deadline
+        began = loop.time()
+        end = None if seconds is None else began + seconds
+        call = _Call(url, _encoded(body), tokens, safe_to_repeat, began, end)
+        self.stats.calls += 1
+        try:
+            async with asyncio.timeout_at(call.end):
+                result = await self._until_answered(self._line(loop), call)
+        except TimeoutError:
+            result = _late(call, seconds or 0.0)
+        except BaseException as e:
+            self.stats.cancelled += 1
+            e.__traceback__ = e.__context__ = None  # frames of aiohttp, which hold the headers
+            raise
+        if isinstance(result, Reply):
+            self.stats.answered += 1
+            return result
+        # raised out here, so that no exception of aiohttp, which knows the headers, is chained to it
+        self.stats.failed[result.kind] += 1
+        times = f" (sent {call.tries} times)" if call.tries > 1 else ""
+        raise CallFailed(
+            self._secrets.remove(result.problem) + times,
+            kind=result.kind,
+            where=self._secrets.remove(_place(url)),
+            remedy=result.remedy or KINDS[result.kind],
+            status=result.status,
+        )
+
+    async def close(self) -> None:
+        """Close the connections of this event loop and of those that have ended."""
+        here = asyncio.get_running_loop()
+        for loop in [loop for loop in self._lines if loop is here or loop.is_closed()]:
+            await self._lines.pop(loop).session.close()
+
+    def _line(self, loop: asyncio.AbstractEventLoop) -> _Line:
+        line = self._lines.get(loop)
+        if line is None:
+            shared = _paces.setdefault(loop, {})
+            pace = shared.setdefault((str(self._base), self._model), Pace(self.limits))
+            pace.tighten(self.limits)
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=self.limits.concurrency,
+                    keepalive_timeout=KEEP_ALIVE,
+                    ttl_dns_cache=300,
+                    ssl=_tls() if self._base.scheme == "https" else True,
+                ),
+                headers=self._headers,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=self.limits.seconds_a_try, sock_connect=CONNECT_SECONDS),
+            )
+            line = self._lines[loop] = _Line(session, pace)
+        self._pace = line.pace
+        return line
+
+    async def _until_answered(self, line: _Line, call: _Call) -> Reply | Fault:
+        while True:
+            result = await self._once(line, call)
+            if isinstance(result, Reply) or not result.again or call.tries >= self.limits.tries:
+                return result
+            pause = result.pause or 0.0
+            if call.end is not None and asyncio.get_running_loop().time() + pause >= call.end:
+                return replace(result, problem=f"{result.problem}; the pause it asks for outlasts the deadline")
+            if pause > self.limits.longest_pause:
+                return result
+            call.last, call.doing = result, "waiting to send it again"
+            jitter = random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(call.tries - 1, 60)))
+            # after a rate limit the pace pauses, for all
+            await asyncio.sleep(jitter if result.limited else jitter + pause)
+
+    async def _once(self, line: _Line, call: _Call) -> Reply | Fault:
+        call.doing = "waiting for a turn"
+        try:
+            ticket = await line.pace.enter(call.tokens, first=call.tries > 0)
+        except LongPause as e:
+            return Fault("rate-limit", f"the server asks not to be called for another {duration(e.seconds)}")
+        call.tries += 1
+        self.stats.sent += 1
+        if call.last:
+            self.stats.repeated[call.last.kind] += 1
+        outcome: Outcome = "other"
+        pause = None
+        try:
+            result = await self._send(line.session, call)
+            if isinstance(result, Reply):
+                outcome = "clean"
+            elif result.limited:
+                outcome, pause = "limited", result.pause
+            return result
+        finally:
+            line.pace.leave(ticket, outcome, pause)
+
+    async def _send(self, session: aiohttp.ClientSession, call: _Call) -> Reply | Fault:
+        call.doing, call.read = "waiting for an answer", 0
+        body = call.body if len(call.body) < LARGE_BODY else io.BytesIO(call.body)
+        try:
+            async with session.post(call.url, data=body, allow_redirects=False, proxy=self._proxy) as response:
+                call.doing = "reading the answer"
+                headers = {name.lower(): self._secrets.remove_whole(value) for name, value in response.headers.items()}
+                if not 200 <= response.status < 300:
+                    return judged(response.status, headers, await self._error_body(response, call), safe=call.safe)
+                raw = await _read(response, self.limits.body_bytes, call)
+        except aiohttp.ClientError as e:
+            return broken(e, safe=call.safe, read=call.read if call.doing == "reading the answer" else None)
+        except TimeoutError:
+            limit = duration(self.limits.seconds_a_try or 0)
+            return Fault("timeout", f"no whole answer within {limit}", again=call.safe)
+        if len(raw) > self.limits.body_bytes:
+            return Fault("malformed", f"its answer is longer than {size(self.limits.body_bytes)}")
+        value = parsed(self._secrets.remove_bytes(raw), headers, response.status, safe=call.safe)
+        if isinstance(value, Fault):
+            return value
+        seconds = asyncio.get_running_loop().time() - call.began
+        return Reply(response.status, value, headers, seconds, call.tries)
+
+    async def _error_body(self, response: aiohttp.ClientResponse, call: _Call) -> bytes:
+        """The beginning of a refusal's body; nothing, when it does not come: the status says enough."""
+        try:
+            async with asyncio.timeout(ERROR_SECONDS):
+                return (await _read(response, ERROR_BYTES, call))[:ERROR_BYTES]
+        except (aiohttp.ClientError, TimeoutError):
+            return b""
+
+
+async def _read(response: aiohttp.ClientResponse, most: int, call: _Call) -> bytes:
+    """The body, or its beginning, longer than `most`."""
+    parts: list[bytes] = []
+    while part := await response.content.readany():
+        parts.append(part)
+        call.read += len(part)
+        if call.read > most:
+            break
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _late(call: _Call, seconds: float) -> Fault:
+    doing = f"{call.doing} ({call.read:,} bytes)" if call.doing == "reading the answer" else call.doing
+    before = f"; before: {call.last.problem}" if call.last else ""
+    return Fault("timeout", f"the deadline of {duration(seconds)} passed while {doing}{before}")
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as e:
+        raise UserError(f"the request cannot be written as JSON ({type(e).__name__})", remedy="mend its text") from e
+
+
+# ── Addresses, headers, proxies, certificates ───────────────────────────────────────────────────────────────────────
+
+
+def _address(base_url: str) -> URL:
+    try:
+        url = URL(base_url)
+        usable = url.scheme in ("http", "https") and bool(url.host)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UserError(
+            "is no address of a server", where="base_url", remedy="give https://host/path or http://host/path"
+        )
+    if url.user or url.password:
+        raise UserError("holds a name or a password", where="base_url", remedy="give the key as a header")
+    return url
+
+
+def _joined(base: URL, path: str) -> URL:
+    return base.with_path(base.path.rstrip("/") + "/" + path.lstrip("/")).with_query(base.query).with_fragment(None)
+
+
+def _place(url: URL) -> str:
+    port = "" if url.is_default_port() else f":{url.port}"
+    return f"{url.host}{port}{url.path}"
+
+
+def _checked(headers: Mapping[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            remedy = "look for a line break or a foreign character at the end of the key"
+            raise UserError(
+                "its value holds a character that no header may hold", where=f"header {name}", remedy=remedy
+            )
+    return {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "tandem", **headers}
+
+
+def _proxy(url: URL) -> tuple[URL | None, tuple[str, ...]]:
+    """The proxy the environment names for an address, and what must not be seen of it."""
+    from urllib.request import getproxies, proxy_bypass
+
+    named = None if proxy_bypass(url.host or "") else getproxies().get(url.scheme)
+    if not named:
+        return None, ()
+    proxy = URL(named if "://" in named else f"http://{named}")
+    secrets = [proxy.password] if proxy.password else []
+    return proxy, tuple(secrets)
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """OpenSSL's defaults (SSL_CERT_FILE and SSL_CERT_DIR count); where they name no authority, those of certifi."""
+    context = ssl.create_default_context()
+    folder = ssl.get_default_verify_paths().capath
+    if not context.cert_store_stats()["x509_ca"] and not (folder and any(Path(folder).iterdir())):
+        with contextlib.suppress(ImportError):
+            import certifi
+
+            context.load_verify_locations(certifi.where())
+    return context
