@@ -16,36 +16,30 @@ every request (a tenth of the requests a second at 512 at once), and aiohttp's o
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
 import io
 import json
 import random
-import ssl
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import aiohttp
 from yarl import URL
 
+from tandem.connection import address, checked, credentials, environment_proxy, joined, open_session, place
 from tandem.errors import CallFailed, UserError
 from tandem.faults import KINDS, Fault, broken, judged, parsed
 from tandem.pace import Limits, LongPause, Outcome, Pace
 from tandem.redact import Secrets
 from tandem.text import duration, size
 
-FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
-"""The wait before a repeat is drawn between 0 and FIRST_WAIT · 2^repeats, at most LONGEST_WAIT (seconds)."""
-KEEP_ALIVE = 4.0
-"""Idle connections are given up before servers do (uvicorn: 5 s), so that no request meets one that is being closed."""
+LONGEST_WAIT = 30.0
+"""Seconds before a repeat are drawn between 0 and at most this."""
 ERROR_BYTES = 1 << 16
 ERROR_SECONDS = 5.0
 """Of the body of a refusal, so much is read, and for so long."""
-CONNECT_SECONDS = 30.0
 LARGE_BODY = 1 << 20
 """Longer requests are given to aiohttp as a file, which it sends in parts."""
 
@@ -77,7 +71,7 @@ class Stats:
     cancelled: int = 0
     """Calls that were cancelled from outside."""
     failed: Counter[str] = field(default_factory=Counter)
-    """Calls that raised CallFailed, by kind."""
+    """Calls that raised: CallFailed by its kind, anything else as "unexpected"."""
     sent: int = 0
     """Requests sent, repeats included."""
     repeated: Counter[str] = field(default_factory=Counter)
@@ -88,8 +82,8 @@ class Stats:
 class _Call:
     """One call of `post` on its way."""
 
-    url: URL
-    body: bytes
+    url: URL = field(repr=False)
+    body: Mapping[str, Any] = field(repr=False)
     tokens: int
     safe: bool
     began: float
@@ -136,17 +130,17 @@ class Caller:
         self.limits = limits or Limits()
         self.deadline = deadline
         self.stats = Stats()
-        self._base = _address(base_url)
-        self._headers = _checked(headers)
+        self._base = address(base_url)
+        self._headers = checked(headers)
         self._model = model
-        self._proxy, proxy_secrets = _proxy(self._base) if environment_proxies else (None, ())
-        self._secrets = Secrets.of_headers(headers, *self._base.query.values(), *proxy_secrets)
+        self._proxy = environment_proxy(self._base) if environment_proxies else None
+        self._secrets = Secrets.of_headers(headers, *self._base.query.values(), *credentials(self._proxy))
         self._urls: dict[str, URL] = {}
         self._lines: dict[asyncio.AbstractEventLoop, _Line] = {}
         self._pace = Pace(self.limits)
 
     def __repr__(self) -> str:
-        return f"Caller({self._secrets.remove(_place(self._base))!r}, model={self._model!r})"
+        return f"Caller({self._secrets.remove(place(self._base))!r}, model={self._model!r})"
 
     @property
     def pace(self) -> Pace:
@@ -169,31 +163,33 @@ class Caller:
         Raises CallFailed, whose kind is rate-limit, server, timeout, connection, malformed, refused, key or not-found.
         """
         loop = asyncio.get_running_loop()
-        url = self._urls.get(path) or self._urls.setdefault(path, _joined(self._base, path))
         seconds = self.deadline if deadline is None else deadline
         began = loop.time()
         end = None if seconds is None else began + seconds
-        call = _Call(url, _encoded(body), tokens, safe_to_repeat, began, end)
+        call = _Call(self._url(path), body, tokens, safe_to_repeat, began, end)
         self.stats.calls += 1
         try:
-            async with asyncio.timeout_at(call.end):
-                result = await self._until_answered(self._line(loop), call)
+            async with asyncio.timeout_at(end):
+                result = await self._until_answered(self._lines.get(loop) or await self._open(loop), call)
         except TimeoutError:
             result = _late(call, seconds or 0.0)
-        except BaseException as e:
+        except asyncio.CancelledError as e:
             self.stats.cancelled += 1
             e.__traceback__ = e.__context__ = None  # frames of aiohttp, which hold the headers
+            raise
+        except Exception:
+            self.stats.failed["unexpected"] += 1
             raise
         if isinstance(result, Reply):
             self.stats.answered += 1
             return result
-        # raised out here, so that no exception of aiohttp, which knows the headers, is chained to it
         self.stats.failed[result.kind] += 1
         times = f" (sent {call.tries} times)" if call.tries > 1 else ""
+        # raised out here, so that no exception of aiohttp, which knows the headers, is chained to it
         raise CallFailed(
-            self._secrets.remove(result.problem) + times,
+            result.problem + times,
             kind=result.kind,
-            where=self._secrets.remove(_place(url)),
+            where=self._secrets.remove(place(call.url)),
             remedy=result.remedy or KINDS[result.kind],
             status=result.status,
         )
@@ -204,25 +200,24 @@ class Caller:
         for loop in [loop for loop in self._lines if loop is here or loop.is_closed()]:
             await self._lines.pop(loop).session.close()
 
-    def _line(self, loop: asyncio.AbstractEventLoop) -> _Line:
-        line = self._lines.get(loop)
-        if line is None:
-            shared = _paces.setdefault(loop, {})
-            pace = shared.setdefault((str(self._base), self._model), Pace(self.limits))
-            pace.tighten(self.limits)
-            session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=self.limits.concurrency,
-                    keepalive_timeout=KEEP_ALIVE,
-                    ttl_dns_cache=300,
-                    ssl=_tls() if self._base.scheme == "https" else True,
-                ),
-                headers=self._headers,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=self.limits.seconds_a_try, sock_connect=CONNECT_SECONDS),
-            )
-            line = self._lines[loop] = _Line(session, pace)
-        self._pace = line.pace
+    def _url(self, path: str) -> URL:
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = joined(self._base, path)
+        return url
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> _Line:
+        """Make this event loop's session and find its pace; give up what belongs to loops that have ended."""
+        shared = _paces.setdefault(loop, {})
+        pace = shared.setdefault((str(self._base), self._model), Pace(self.limits))
+        pace.tighten(self.limits)
+        session = open_session(
+            self._base, self._headers, connections=self.limits.concurrency, seconds=self.limits.seconds_a_try
+        )
+        line = self._lines[loop] = _Line(session, pace)
+        self._pace = pace
+        for ended in [ended for ended in self._lines if ended.is_closed()]:
+            await self._lines.pop(ended).session.close()
         return line
 
     async def _until_answered(self, line: _Line, call: _Call) -> Reply | Fault:
@@ -236,7 +231,7 @@ class Caller:
             if pause > self.limits.longest_pause:
                 return result
             call.last, call.doing = result, "waiting to send it again"
-            jitter = random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(call.tries - 1, 60)))
+            jitter = random.uniform(0, min(LONGEST_WAIT, self.limits.first_wait * 2.0 ** min(call.tries - 1, 60)))
             # after a rate limit the pace pauses, for all
             await asyncio.sleep(jitter if result.limited else jitter + pause)
 
@@ -256,15 +251,18 @@ class Caller:
             result = await self._send(line.session, call)
             if isinstance(result, Reply):
                 outcome = "clean"
-            elif result.limited:
-                outcome, pause = "limited", result.pause
+            else:
+                if result.limited:
+                    outcome, pause = "limited", result.pause
+                result = replace(result, problem=self._secrets.remove(result.problem))
             return result
         finally:
             line.pace.leave(ticket, outcome, pause)
 
     async def _send(self, session: aiohttp.ClientSession, call: _Call) -> Reply | Fault:
+        data = _encoded(call.body)  # now, since a thousand waiting requests would hold a thousand copies
+        body = data if len(data) < LARGE_BODY else io.BytesIO(data)
         call.doing, call.read = "waiting for an answer", 0
-        body = call.body if len(call.body) < LARGE_BODY else io.BytesIO(call.body)
         try:
             async with session.post(call.url, data=body, allow_redirects=False, proxy=self._proxy) as response:
                 call.doing = "reading the answer"
@@ -277,6 +275,8 @@ class Caller:
         except TimeoutError:
             limit = duration(self.limits.seconds_a_try or 0)
             return Fault("timeout", f"no whole answer within {limit}", again=call.safe)
+        except OSError as e:
+            return Fault("connection", f"no connection ({e.strerror or type(e).__name__})", again=call.safe)
         if len(raw) > self.limits.body_bytes:
             return Fault("malformed", f"its answer is longer than {size(self.limits.body_bytes)}")
         value = parsed(self._secrets.remove_bytes(raw), headers, response.status, safe=call.safe)
@@ -316,65 +316,3 @@ def _encoded(body: Mapping[str, Any]) -> bytes:
         return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError) as e:
         raise UserError(f"the request cannot be written as JSON ({type(e).__name__})", remedy="mend its text") from e
-
-
-# ── Addresses, headers, proxies, certificates ───────────────────────────────────────────────────────────────────────
-
-
-def _address(base_url: str) -> URL:
-    try:
-        url = URL(base_url)
-        usable = url.scheme in ("http", "https") and bool(url.host)
-    except ValueError:
-        usable = False
-    if not usable:
-        raise UserError(
-            "is no address of a server", where="base_url", remedy="give https://host/path or http://host/path"
-        )
-    if url.user or url.password:
-        raise UserError("holds a name or a password", where="base_url", remedy="give the key as a header")
-    return url
-
-
-def _joined(base: URL, path: str) -> URL:
-    return base.with_path(base.path.rstrip("/") + "/" + path.lstrip("/")).with_query(base.query).with_fragment(None)
-
-
-def _place(url: URL) -> str:
-    port = "" if url.is_default_port() else f":{url.port}"
-    return f"{url.host}{port}{url.path}"
-
-
-def _checked(headers: Mapping[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        if not (value.isascii() and value.isprintable()):
-            remedy = "look for a line break or a foreign character at the end of the key"
-            raise UserError(
-                "its value holds a character that no header may hold", where=f"header {name}", remedy=remedy
-            )
-    return {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "tandem", **headers}
-
-
-def _proxy(url: URL) -> tuple[URL | None, tuple[str, ...]]:
-    """The proxy the environment names for an address, and what must not be seen of it."""
-    from urllib.request import getproxies, proxy_bypass
-
-    named = None if proxy_bypass(url.host or "") else getproxies().get(url.scheme)
-    if not named:
-        return None, ()
-    proxy = URL(named if "://" in named else f"http://{named}")
-    secrets = [proxy.password] if proxy.password else []
-    return proxy, tuple(secrets)
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    """OpenSSL's defaults (SSL_CERT_FILE and SSL_CERT_DIR count); where they name no authority, those of certifi."""
-    context = ssl.create_default_context()
-    folder = ssl.get_default_verify_paths().capath
-    if not context.cert_store_stats()["x509_ca"] and not (folder and any(Path(folder).iterdir())):
-        with contextlib.suppress(ImportError):
-            import certifi
-
-            context.load_verify_locations(certifi.where())
-    return context

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from tandem.errors import UserError
@@ -41,7 +41,9 @@ class Limits:
     """Most times one request is sent."""
     seconds_a_try: float | None = 600.0
     """Most seconds from sending one request to the end of its answer."""
-    pause: float = 1.0
+    first_wait: float = 0.5
+    """The wait before a request is sent again is drawn between 0 and this; doubles with every try, up to 30 s."""
+    first_pause: float = 1.0
     """Seconds without sending after a rate limit whose length the server does not tell; doubles while it goes on."""
     longest_pause: float = 600.0
     """When the server asks for a longer pause, requests fail instead of waiting."""
@@ -72,6 +74,7 @@ class Allowance:
     """So much a minute, and never more in any minute: a second's worth at once, the rest as time goes by."""
 
     def __init__(self, per_minute: float) -> None:
+        self.per_minute = per_minute
         self._most = max(1.0, per_minute / 60)
         self._a_second = (per_minute - self._most + 1) / 60
         self._left = self._most
@@ -87,6 +90,16 @@ class Allowance:
     def take(self, amount: float) -> None:
         """Count something that goes now, or (negative) that did not go after all."""
         self._left -= amount
+
+
+def _allowance(per_minute: float | None, old: Allowance | None = None) -> Allowance | None:
+    if per_minute is None or (old and old.per_minute == per_minute):
+        return old
+    return Allowance(per_minute)
+
+
+def _smaller(one: float | None, other: float | None) -> float | None:
+    return min((x for x in (one, other) if x is not None), default=None)
 
 
 Outcome = Literal["clean", "limited", "other"]
@@ -108,8 +121,8 @@ class Pace:
         """Whether the limit still doubles."""
         self._limit = float(min(limits.start, limits.concurrency))
         self._queue: deque[tuple[asyncio.Future[int], int]] = deque()
-        self._requests = Allowance(limits.requests_per_minute) if limits.requests_per_minute else None
-        self._tokens = Allowance(limits.tokens_per_minute) if limits.tokens_per_minute else None
+        self._requests = _allowance(limits.requests_per_minute)
+        self._tokens = _allowance(limits.tokens_per_minute)
         self._paused_until = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
         self._reached = False  # in this round, by requests in flight
@@ -177,10 +190,16 @@ class Pace:
             self._admit()
 
     def tighten(self, limits: Limits) -> None:
-        """Obey another user's limit of concurrency as well: the smaller one holds."""
-        if limits.concurrency < self.limits.concurrency:
-            self.limits = limits
-            self._limit = min(self._limit, float(limits.concurrency))
+        """Obey the limits of another user of the same model as well: of concurrency and rates the smaller ones hold."""
+        self.limits = replace(
+            self.limits,
+            concurrency=min(self.limits.concurrency, limits.concurrency),
+            requests_per_minute=_smaller(self.limits.requests_per_minute, limits.requests_per_minute),
+            tokens_per_minute=_smaller(self.limits.tokens_per_minute, limits.tokens_per_minute),
+        )
+        self._limit = min(self._limit, float(self.limits.concurrency))
+        self._requests = _allowance(self.limits.requests_per_minute, self._requests)
+        self._tokens = _allowance(self.limits.tokens_per_minute, self._tokens)
 
     def _end_round(self) -> None:
         if self._reached:  # a limit that was never reached proves nothing
@@ -196,7 +215,7 @@ class Pace:
             self._limit = max(1.0, self._limit * CUT)
             self._clean, self._reached, self._answered, self._refused = 0, False, 0, 0
             if pause is None:
-                pause = min(LONGEST_GUESS, self.limits.pause * 2.0 ** min(self._guesses - 1, 60))
+                pause = min(LONGEST_GUESS, self.limits.first_pause * 2.0 ** min(self._guesses - 1, 60))
         self._refused += 1
         if pause is not None:
             now = asyncio.get_running_loop().time()
