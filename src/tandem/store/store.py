@@ -1,0 +1,234 @@
+"""The recorded answers of models: looked up before anything is sent, committed before anybody sees an answer.
+
+Several models, event loops, threads and processes share one file. Reading is a few point look-ups, done at once by
+whoever asks; writing goes through one thread (`writer`), whose futures resolve after the commit. An answer that stands
+is never replaced: of two processes that asked the same, the later one gets the earlier one's answer. Refusals, filtered
+texts and failures are kept apart from answers, come back as what they are, and give way to an answer.
+
+What this does not do: send anything, hold a key of a provider, or forget. Rejected: a copy of the file in memory (it
+grows with the run), entries that expire (an answer does not get old; a model that changes gets another name).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+
+from tandem.errors import CallFailed, UserError
+from tandem.store import database, rows
+from tandem.store.records import Record, Request, Sample, Scored, cell_text, digest, text_cell
+from tandem.store.writer import Writer
+from tandem.types import Completion, Score
+
+_BATCH = 500
+"""Records read or taken over at a time."""
+
+
+class Store:
+    """An open file of recorded answers; made when there is none. Use as a context manager, or call `close`."""
+
+    def __init__(
+        self, path: str | Path, *, retry_failed: bool = False, read_only: bool = False, patience: float = 60.0
+    ) -> None:
+        """Open the file.
+
+        With `retry_failed`, refusals, filtered texts and failures recorded before now are passed over. Waits at most
+        `patience` seconds for other processes. Raises UserError when the file is of something else, of a newer version,
+        or cannot be opened or written; Failure when it stays locked or the disk is full.
+        """
+        self.path = Path(path)
+        self.retry_failed = retry_failed
+        self._patience = patience
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        """Guards the reading connection."""
+        with database.explained(self.path, patience), contextlib.ExitStack() as undo:
+            writing = None
+            if not read_only:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                writing = database.connect(self.path, patience)
+                undo.callback(writing.close)
+                database.prepare(writing, self.path, patience)
+            self._reader = database.connect(self.path, patience, read_only=read_only)
+            undo.callback(self._reader.close)
+            if not database.check(self._reader, self.path):
+                raise UserError("holds no recorded answers", where=str(self.path), remedy="name another file")
+            (self._setbacks,) = self._reader.execute("SELECT coalesce(max(id), 0) FROM setbacks").fetchone()
+            undo.pop_all()
+        self._writer = None if writing is None else Writer(writing, self.path, patience)
+        self._end = weakref.finalize(self, _close, self._process, self._reader, self._lock, self._writer)
+
+    # ── Samples ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def find(
+        self,
+        request: Request,
+        indices: Collection[int],
+        *,
+        max_tokens: int,
+        logprobs: bool = False,
+        retry_failed: bool = False,
+    ) -> dict[int, Completion | CallFailed]:
+        """What is recorded for these samples and serves (see `fits`); an answer before any other outcome.
+
+        A failure is returned, for the caller to raise. Tokens come only with `logprobs`. With `retry_failed`, setbacks
+        recorded before the store was opened are passed over.
+        """
+        found: dict[int, Completion | CallFailed] = {}
+        if not indices:
+            return found
+        span = (min(indices), max(indices))
+        passed_over = self._setbacks if retry_failed or self.retry_failed else 0
+        with self._reading() as reader:
+            known = reader.execute("SELECT id FROM requests WHERE key = ?", (request.key,)).fetchone()
+            for table, after in (("draws", 0), ("setbacks", passed_over)) if known is not None else ():
+                for row in reader.execute(rows.FIND[table], (logprobs, *known, *span, after)):
+                    index = row[0]
+                    if index in indices and index not in found and rows.serves(row, max_tokens, logprobs):
+                        found[index] = rows.outcome(row[4:])
+                if len(found) == len(indices):
+                    break
+        return found
+
+    def put(self, samples: Sequence[Sample]) -> asyncio.Future[list[Completion | CallFailed]]:
+        """Record samples; the future of the running event loop resolves after the commit.
+
+        It gives what stands: an answer that was recorded before, or the new outcome. It raises Failure when nothing
+        could be written. What was handed in is written even if nobody waits for it.
+        """
+        return self._writing().schedule(lambda c: [rows.put_sample(c, s) for s in samples])
+
+    # ── Scores ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def find_scores(self, request: Request, continuations: Iterable[str]) -> dict[str, Score]:
+        """The recorded scores among continuations of a context."""
+        found: dict[str, Score] = {}
+        with self._reading() as reader:
+            known = reader.execute("SELECT id FROM requests WHERE key = ?", (request.key,)).fetchone()
+            for continuation in continuations if known is not None else ():
+                row = reader.execute(rows.FIND_SCORE, (*known, digest(continuation))).fetchone()
+                if row is not None:
+                    found[continuation] = rows.score(row)
+        return found
+
+    def put_scores(self, scored: Sequence[Scored]) -> asyncio.Future[list[Score]]:
+        """Record scores, like `put`."""
+        return self._writing().schedule(lambda c: [rows.put_scored(c, s) for s in scored])
+
+    # ── Everything ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def names(self) -> tuple[str, ...]:
+        """All models that were asked, in order of appearance."""
+        with self._reading() as reader:
+            return tuple(cell_text(name) for (name,) in reader.execute("SELECT name FROM models ORDER BY id"))
+
+    def served(self, name: str) -> tuple[str, ...]:
+        """The models that a name turned out to be, in order of appearance."""
+        query = "SELECT name FROM served WHERE model = (SELECT id FROM models WHERE name = ?) ORDER BY id"
+        with self._reading() as reader:
+            return tuple(cell_text(served) for (served,) in reader.execute(query, (text_cell(name),)))
+
+    def records(self, name: str | None = None) -> Iterator[Record]:
+        """Everything recorded, of one model or all: answers, then setbacks, then scores, each in order of arrival.
+
+        Reads a few hundred at a time, so that a long look keeps nobody from writing.
+        """
+        wanted = None if name is None else text_cell(name)
+        for table, query in rows.ALL.items():
+            last = 0
+            while True:
+                with self._reading() as reader:
+                    batch = reader.execute(query, (last, wanted, wanted, _BATCH)).fetchall()
+                if not batch:
+                    break
+                yield from (rows.record(table, row) for row in batch)
+                last = batch[-1][0]
+
+    def add(self, records: Iterable[Record]) -> tuple[int, int]:
+        """Take over records of another file: how many are new, and how many stood already. Nothing that stands changes.
+
+        Memory does not grow with their number.
+        """
+        writer, rest = self._writing(), iter(records)
+        new = read = 0
+        handed_in: list[Future[int]] = []
+        while batch := list(islice(rest, _BATCH)):
+            handed_in.append(writer.submit(partial(_add, batch)))
+            read += len(batch)
+            if len(handed_in) > 2:
+                new += handed_in.pop(0).result()
+        new += sum(future.result() for future in handed_in)
+        return new, read - new
+
+    def stats(self) -> dict[str, Counter[str]]:
+        """Per model: requests, answers, truncated, refusal, filter, failures by kind, scores, tokens read, written."""
+        counted: dict[str, Counter[str]] = {}
+        with self._reading() as reader:
+            for query in rows.STATS:
+                for name, what, n in reader.execute(query):
+                    if n:
+                        counted.setdefault(cell_text(name), Counter())[what] += n
+        return counted
+
+    def flush(self) -> None:
+        """Wait until everything handed in so far is committed."""
+        if self._writer is not None and self._end.alive:
+            self._writer.submit(lambda _: None).result()
+
+    def close(self) -> None:
+        """Commit what was handed in and close the file. Closing twice does nothing."""
+        self._end()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, where: TracebackType | None) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """The reading connection, for one thread at a time."""
+        with self._lock, database.explained(self.path, self._patience):
+            self._check_open()
+            yield self._reader
+
+    def _writing(self) -> Writer:
+        self._check_open()
+        if self._writer is None:
+            raise UserError("the recorded answers are open for reading only", where=str(self.path))
+        return self._writer
+
+    def _check_open(self) -> None:
+        if not self._end.alive:
+            raise UserError("the store of answers is closed", where=str(self.path), remedy="open it again")
+        if os.getpid() != self._process:
+            raise UserError(
+                "the store of answers was opened by the parent of this process",
+                where=str(self.path),
+                remedy="open a Store in each process: they share the file safely",
+            )
+
+
+def _add(batch: list[Record], connection: sqlite3.Connection) -> int:
+    return sum(rows.add(connection, record) for record in batch)
+
+
+def _close(process: int, reader: sqlite3.Connection, lock: threading.Lock, writer: Writer | None) -> None:
+    """Not a method: it runs also when a store is forgotten, and at the end of the program."""
+    if os.getpid() != process:  # a fork has no right to the parent's connections
+        return
+    if writer is not None:
+        writer.close()
+    with lock:
+        reader.close()
