@@ -11,7 +11,6 @@ rules; a file could not hold them, and the name could not be a hash of them.
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import re
 from collections import Counter, deque
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from tandem.errors import CallFailed, UserError
 from tandem.lm.excerpt import excerpt, readable
+from tandem.text import fingerprint
 from tandem.types import Abilities, Completion, Count, Finish, Prompt, Sampling, Score, Token, Usage
 
 CONTEXT = 32_768
@@ -101,7 +101,7 @@ class Scripted:
         self.abilities = abilities
         self._expressions = [_checked(rule, f"rule {n}") for n, rule in enumerate(self.rules, 1)]
         content = {"abilities": asdict(abilities), "rules": [asdict(rule) for rule in self.rules]}
-        self.name = f"scripted-{_hash(content)}"
+        self.name = f"scripted-{fingerprint(content)}"
         self.calls: deque[tuple[Prompt, Sampling, range]] = deque(maxlen=REMEMBERED)
         """What `generate` was asked, in order; for tests."""
         self._failed: Counter[tuple[int, Prompt]] = Counter()
@@ -270,10 +270,3 @@ def _checked(rule: Rule, where: str) -> re.Pattern[str] | None:
 def _logprobs(rule: Rule) -> list[float]:
     given = [p for said in rule.answers if isinstance(said, Said) for p in said.logprobs]
     return [*given, *rule.scores.values(), rule.logprob, *([] if rule.unlisted is None else [rule.unlisted])]
-
-
-def _hash(content: object) -> str:
-    import xxhash
-
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return xxhash.xxh3_128_hexdigest(canonical.encode())[:16]

@@ -1,0 +1,145 @@
+"""An answer that grows token by token: its characters, the bytes each token covers, and where a stop text cuts it.
+
+A token's text and bytes are what it completed: half a character adds nothing, the token that completes it adds it all.
+What this does not do: choose tokens, or know which of them end an answer. Rejected: decoding the whole answer at each
+token; time grows with the square of its length.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from tandem.tokenizer import Tokenizer
+from tandem.types import Completion, Finish, Token, Usage
+
+WINDOW = 6
+"""Tokens before the next one that are decoded with it where a token's text depends on its neighbours."""
+HALF = "\N{REPLACEMENT CHARACTER}"
+
+
+class Speller(Protocol):
+    """Token ids to characters, one at a time."""
+
+    def add(self, token: int) -> str:
+        """Characters that this token completes."""
+        ...
+
+    def rest(self) -> str:
+        """What was begun and never completed, as replacement characters."""
+        ...
+
+
+class Bytes:
+    """Spelling of a byte-level tokenizer: each token is its bytes, whatever stands before it."""
+
+    def __init__(self, bytes_of: Callable[[int], bytes]) -> None:
+        self._bytes_of = bytes_of
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def add(self, token: int) -> str:
+        """Characters that this token completes."""
+        return self._decoder.decode(self._bytes_of(token))
+
+    def rest(self) -> str:
+        """What was begun and never completed, as replacement characters."""
+        return self._decoder.decode(b"", final=True)
+
+
+class Window:
+    """Spelling of any other tokenizer: the last few ids with and without the new one, and the difference."""
+
+    def __init__(self, decode: Callable[[list[int]], str], before: Sequence[int] = ()) -> None:
+        """`before` are the last ids of the prompt: whether a word begins with a space may depend on them."""
+        self._decode = decode
+        self._known = list(before)[-WINDOW:]
+        self._open: list[int] = []
+
+    def add(self, token: int) -> str:
+        """Characters that this token completes."""
+        self._open.append(token)
+        known = self._decode(self._known)
+        text = self._decode(self._known + self._open)
+        if text.endswith(HALF) or not text.startswith(known):
+            return ""
+        self._known = (self._known + self._open)[-WINDOW:]
+        self._open = []
+        return text[len(known) :]
+
+    def rest(self) -> str:
+        """What was begun and never completed, as replacement characters."""
+        known = self._decode(self._known)
+        return self._decode(self._known + self._open)[len(known) :] if self._open else ""
+
+
+def speller(tokenizer: Tokenizer, before: Sequence[int] = ()) -> Speller:
+    """The right spelling for a tokenizer; marks in an answer are no text."""
+    if tokenizer.byte_level:
+        return Bytes(lambda token: tokenizer.decode_bytes([token], marks=False))
+    return Window(lambda ids: tokenizer.decode(ids, marks=False), before)
+
+
+class Growing:
+    """One answer while it is written."""
+
+    def __init__(self, spelling: Speller, *, stop: Sequence[str] = (), logprobs: bool = False) -> None:
+        """Cut at the first of the texts in `stop`; keep tokens when `logprobs` are wanted."""
+        self.text = ""
+        """What stands so far, a stop text included until `completion` cuts it."""
+        self.tokens = 0
+        """How many were added."""
+        self._spelling = spelling
+        self._stop = tuple(stop)
+        self._longest = max(map(len, self._stop), default=0)
+        self._kept: list[Token] | None = [] if logprobs else None
+        self._bytes = 0
+        self._cut: int | None = None
+
+    def add(self, token: int, logprob: float) -> bool:
+        """Append a token; True when a stop text is complete, and the answer with it."""
+        self.tokens += 1
+        return self._append(self._spelling.add(token), logprob)
+
+    def completion(self, finish: Finish, *, usage: Usage, served_model: str, notes: Sequence[str] = ()) -> Completion:
+        """The answer as it stands, cut before its stop text; a stop text found makes the finish a stop."""
+        rest = self._spelling.rest() if self._cut is None else ""
+        if rest:
+            self._complete_last(rest)
+        text = self.text if self._cut is None else self.text[: self._cut]
+        tokens = None if self._kept is None else _cut(self._kept, text)
+        return Completion(text, finish if self._cut is None else "stop", tokens, usage, served_model, tuple(notes))
+
+    def _append(self, new: str, logprob: float) -> bool:
+        start = self._bytes
+        self._bytes += len(new.encode()) if new else 0
+        if self._kept is not None:
+            self._kept.append(Token(new, logprob, start, self._bytes))
+        searched = max(0, len(self.text) - self._longest + 1)
+        self.text += new
+        if new and self._stop:
+            found = [at for stop in self._stop if (at := self.text.find(stop, searched)) >= 0]
+            self._cut = min(found, default=None)
+        return self._cut is not None
+
+    def _complete_last(self, rest: str) -> None:
+        """Characters left over at the end belong to the last token."""
+        self.text += rest
+        if self._kept:
+            last = self._kept.pop()
+            self._bytes += len(rest.encode())
+            self._kept.append(Token(last.text + rest, last.logprob, last.start, self._bytes))
+
+
+def _cut(tokens: Sequence[Token], text: str) -> tuple[Token, ...]:
+    """The tokens within `text`; one that reaches past its end is shortened, one that begins there is left out."""
+    end = len(text.encode())
+    if not tokens or tokens[-1].end <= end:
+        return tuple(tokens)
+    kept: list[Token] = []
+    for token in tokens:
+        if token.start >= end:
+            break
+        inside = token.text.encode()[: end - token.start].decode() if token.end > end else token.text
+        kept.append(Token(inside, token.logprob, token.start, min(token.end, end)))
+    return tuple(kept)
