@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tandem.decoder import Decoder, RopeScaling, Shape, save
-from tandem.decoder.generate import generate, stream, uniform
+from tandem.decoder.generate import generate, stream
+from tandem.decoder.sampling import uniform
 from tandem.decoder.score import score
 from tandem.errors import UserError
 
@@ -55,7 +56,7 @@ def test_greedy_answers_equal_transformers_with_left_padding(changes: dict[str, 
 def test_one_batch_or_many_give_the_same_samples() -> None:
     model = model_of()
     together = generate(model, PROMPTS, max_tokens=10, temperature=1.0, top_p=0.9, seed=5)
-    assert together == generate(model, PROMPTS, max_tokens=10, temperature=1.0, top_p=0.9, seed=5, batch_tokens=1)
+    assert together == generate(model, PROMPTS, max_tokens=10, temperature=1.0, top_p=0.9, seed=5, pass_tokens=1)
     assert together != generate(model, PROMPTS, max_tokens=10, temperature=1.0, top_p=0.9, seed=6)
 
 
@@ -129,9 +130,9 @@ def test_a_prompt_that_cannot_be_continued_is_named(prompt: list[int], words: st
 
 
 @pytest.mark.parametrize("window", [None, 5])
-@pytest.mark.parametrize("batch_tokens", [1, 40, 8192])
+@pytest.mark.parametrize("pass_tokens", [1, 40, 8192])
 def test_scores_equal_the_sum_of_log_probabilities_with_shared_contexts_and_without(
-    window: int | None, batch_tokens: int
+    window: int | None, pass_tokens: int
 ) -> None:
     model = model_of(window=window)
     greedy = generate(model, [PROMPTS[0]], max_tokens=3)[0]
@@ -141,7 +142,7 @@ def test_scores_equal_the_sum_of_log_probabilities_with_shared_contexts_and_with
         with torch.no_grad():
             logprob = torch.log_softmax(model(torch.tensor([[*context, *continuation]]))[0], -1)
         expected.append(sum(float(logprob[len(context) - 1 + i, token]) for i, token in enumerate(continuation)))
-    scored = score(model, pairs, batch_tokens=batch_tokens)
+    scored = score(model, pairs, pass_tokens=pass_tokens)
     np.testing.assert_allclose([s.logprob for s in scored], expected, rtol=1e-5, atol=1e-5)
     assert [s.greedy for s in scored] == [True, False, False, False]
 

@@ -17,8 +17,9 @@ B batch, T queries, S keys, H query heads, G key/value heads, K head width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -48,6 +49,18 @@ class Visible:
     """Where each document begins in the batch laid end to end, and the end: for variable-length attention."""
     window: int | None = None
     """With `bounds`: the sliding window."""
+
+
+class Memory(Protocol):
+    """Keys and values of what was read before, and where new ones go."""
+
+    def attend(self, layer: int, q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor) -> Tensor:
+        """Keep a layer's new keys and values; attention over all that each query sees, (B, T, H, K)."""
+        ...
+
+    def advance(self, tokens: int) -> None:
+        """Every layer has kept that many new columns."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -87,18 +100,6 @@ def visible(
     return Visible(causal=False, mask=mask[:, None])
 
 
-def branching(branch_BT: Tensor, positions_BT: Tensor, window: int | None) -> Visible:
-    """Rows that fork: branch 0 is the common beginning, every other branch sees it and itself, never another one."""
-    columns_T = torch.arange(branch_BT.shape[1], device=branch_BT.device)
-    mask_BTS = (columns_T[:, None] >= columns_T) & (
-        (branch_BT[:, None, :] == 0) | (branch_BT[:, :, None] == branch_BT[:, None, :])
-    )
-    if window is not None:
-        mask_BTS &= positions_BT[:, :, None] - positions_BT[:, None, :] < window
-    # Padding, of branch 0 and behind everything, sees itself through the first condition.
-    return Visible(causal=False, mask=mask_BTS[:, None])
-
-
 def attend(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGK: Tensor, seen: Visible) -> Tensor:
     """softmax(q·k / √K) · v over the keys each query sees; every key/value head serves H / G query heads."""
     if seen.slots is not None:
@@ -118,6 +119,44 @@ def _attend(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGK: Tensor, mask: Tensor | None,
         enable_gqa=q_BTHK.shape[2] != k_BSGK.shape[2],
     )
     return out_BHTK.transpose(1, 2)
+
+
+# ── in parts: for keys that lie in several places ───────────────────────────────────────────────────────────────────
+
+
+def attend_part(
+    q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, *, bias: Tensor | None = None, causal: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Attention over some of the keys: (B, H, T, K) and the log-sum-exp of its scores (B, H, T, float32).
+
+    `bias` (B or 1, 1, T, S), in q's dtype, is added to the scores: -inf where a query does not see a key. A query that
+    sees none has a log-sum-exp without meaning. `merge_parts` makes a whole.
+    """
+    if q_BHTK.device.type == "cpu":
+        flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        out_BHTK, lse_BHT = flash(q_BHTK, k_BGSK, v_BGSK, 0.0, causal, attn_mask=bias)
+        return out_BHTK, lse_BHT
+    heads, groups = q_BHTK.shape[1], k_BGSK.shape[1]
+    if heads != groups:
+        k_BGSK, v_BGSK = (x.repeat_interleave(heads // groups, dim=1) for x in (k_BGSK, v_BGSK))
+    scores_BHTS = (q_BHTK @ k_BGSK.transpose(-1, -2)).float() * q_BHTK.shape[-1] ** -0.5
+    if causal:
+        queries, keys = scores_BHTS.shape[-2:]
+        seen_TS = torch.ones(queries, keys, dtype=torch.bool, device=q_BHTK.device).tril()
+        scores_BHTS = scores_BHTS.masked_fill(~seen_TS, -torch.inf)
+    if bias is not None:
+        scores_BHTS = scores_BHTS + bias
+    lse_BHT = scores_BHTS.logsumexp(-1)
+    return (scores_BHTS - lse_BHT[..., None]).exp().to(q_BHTK.dtype) @ v_BGSK, lse_BHT
+
+
+def merge_parts(parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Parts (N, H, K) and their log-sum-exp (N, H; -inf where a part saw nothing) as one attention, in float32."""
+    shares = torch.softmax(torch.stack([lse_NH for _, lse_NH in parts]), dim=0)
+    whole_NHK = parts[0][0].float() * shares[0][..., None]
+    for (out_NHK, _), share_NH in zip(parts[1:], shares[1:], strict=True):
+        whole_NHK.addcmul_(out_NHK.float(), share_NH[..., None])
+    return whole_NHK.to(parts[0][0].dtype)
 
 
 def _bounds(documents_BT: Tensor) -> Tensor:

@@ -19,8 +19,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from tandem.decoder import kernels, loss, products
-from tandem.decoder.attention import Visible, attend, visible
-from tandem.decoder.cache import Cache
+from tandem.decoder.attention import Memory, Visible, attend, visible
 from tandem.decoder.rope import Rope
 from tandem.decoder.shape import Shape
 
@@ -84,7 +83,9 @@ class Attention(nn.Module):
         self.q_norm = Norm(shape.head_width, shape, "rms") if shape.qk_norm else None
         self.k_norm = Norm(shape.head_width, shape, "rms") if shape.qk_norm else None
 
-    def forward(self, x_BTD: Tensor, turn: Tensor, seen: Visible, cache: Cache | None = None, layer: int = 0) -> Tensor:
+    def forward(
+        self, x_BTD: Tensor, turn: Tensor, seen: Visible | None, memory: Memory | None = None, layer: int = 0
+    ) -> Tensor:
         """`turn` (T, 1, K/2), or (B, T, 1, K/2) where rows stand at their own positions."""
         qkv_BTJK = self.qkv(x_BTD).unflatten(-1, (-1, self.head_width))
         if self.q_norm is not None and self.k_norm is not None:
@@ -93,9 +94,12 @@ class Attention(nn.Module):
             k_BTGK = kernels.rotary(self.k_norm(k_BTGK), turn)
         else:
             q_BTHK, k_BTGK, v_BTGK = kernels.rotary_split(qkv_BTJK, turn, self.heads)
-        if cache is not None:
-            k_BTGK, v_BTGK = cache.append(layer, k_BTGK, v_BTGK)
-        y: Tensor = self.out(attend(q_BTHK, k_BTGK, v_BTGK, seen).flatten(2))
+        if memory is None:
+            assert seen is not None
+            out_BTHK = attend(q_BTHK, k_BTGK, v_BTGK, seen)
+        else:
+            out_BTHK = memory.attend(layer, q_BTHK, k_BTGK, v_BTGK)
+        y: Tensor = self.out(out_BTHK.flatten(2))
         return y
 
 
@@ -126,13 +130,15 @@ class Block(nn.Module):
         self.mlp_norm = None if shape.parallel else Norm(shape.width, shape)
         self.mlp = MLP(shape)
 
-    def forward(self, x_BTD: Tensor, turn: Tensor, seen: Visible, cache: Cache | None = None, layer: int = 0) -> Tensor:
+    def forward(
+        self, x_BTD: Tensor, turn: Tensor, seen: Visible | None, memory: Memory | None = None, layer: int = 0
+    ) -> Tensor:
         """One block."""
         normed = self.attention_norm(x_BTD)
         if self.mlp_norm is None:
-            both: Tensor = x_BTD + (self.attention(normed, turn, seen, cache, layer) + self.mlp(normed))
+            both: Tensor = x_BTD + (self.attention(normed, turn, seen, memory, layer) + self.mlp(normed))
             return both
-        x_BTD = x_BTD + self.attention(normed, turn, seen, cache, layer)
+        x_BTD = x_BTD + self.attention(normed, turn, seen, memory, layer)
         y: Tensor = x_BTD + self.mlp(self.mlp_norm(x_BTD))
         return y
 
@@ -187,38 +193,29 @@ class Decoder(nn.Module):
         """What the weights are kept in."""
         return self.embedding.dtype
 
-    def hidden(self, tokens_BT: Tensor, documents_BT: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+    def hidden(self, tokens_BT: Tensor, documents_BT: Tensor | None = None) -> Tensor:
         """States after the final norm (B, T, D).
 
-        `documents_BT` numbers the documents of each row, non-decreasing; attention stays inside them. With a `cache`
-        the tokens continue what it holds, and are added to it.
+        `documents_BT` numbers the documents of each row, non-decreasing; attention stays inside them.
         """
         tokens = tokens_BT.shape[1]
-        assert cache is None or documents_BT is None, "a cache holds one document per row"
-        if cache is not None:
-            return self.states(tokens_BT, cache.visible(tokens), cache.positions(tokens), cache.reach(tokens), cache)
         seen = visible(tokens, documents_BT, self.shape.window, tokens_BT.device, self.compute or self.dtype)
-        return self.states(tokens_BT, seen)
+        return self._states(tokens_BT, self._rope.table(tokens, tokens_BT.device), seen, None)
 
-    def states(
-        self,
-        tokens_BT: Tensor,
-        seen: Visible,
-        positions_BT: Tensor | None = None,
-        reach: int | None = None,
-        cache: Cache | None = None,
-    ) -> Tensor:
-        """`hidden` with attention and positions spelt out: positions 0 … T - 1 unless given, all below `reach`."""
+    def states(self, tokens_BT: Tensor, positions_BT: Tensor, reach: int, memory: Memory) -> Tensor:
+        """States after the final norm of tokens at given positions, all below `reach`; `memory` says what they see."""
+        x_BTD = self._states(tokens_BT, self._rope.table(reach, tokens_BT.device)[positions_BT], None, memory)
+        memory.advance(tokens_BT.shape[1])
+        return x_BTD
+
+    def _states(self, tokens_BT: Tensor, turn: Tensor, seen: Visible | None, memory: Memory | None) -> Tensor:
         x_BTD = F.embedding(tokens_BT, self.embedding).to(self.compute or self.dtype)
-        turn = self._rope.table(reach or tokens_BT.shape[1], x_BTD.device)
-        turn = (turn if positions_BT is None else turn[positions_BT]).unsqueeze(-2)
+        turn = turn.unsqueeze(-2)
         for layer, block in enumerate(self.blocks):
-            if self.recompute and torch.is_grad_enabled() and cache is None:
+            if self.recompute and torch.is_grad_enabled() and memory is None:
                 x_BTD = checkpoint(block, x_BTD, turn, seen, use_reentrant=False)
             else:
-                x_BTD = block(x_BTD, turn, seen, cache, layer)
-        if cache is not None:
-            cache.advance(tokens_BT.shape[1])
+                x_BTD = block(x_BTD, turn, seen, memory, layer)
         y: Tensor = self.norm(x_BTD)
         return y
 

@@ -1,0 +1,443 @@
+"""The engine: continuous batching of generating and scoring over a prefix tree of keys and values.
+
+    engine = Engine(model)
+    engine.add(Writing(prompt, samples=range(10), …, ended=…));  engine.add(Scoring(sequences, starts, ended=…))
+    while engine.step(): ...
+
+Each step is one pass of the model over whatever is ready: spans that several requests share (computed once, kept in the
+tree), prompts that start, texts to be scored, and one token of every answer in progress. Waiting requests are looked at
+together, so that what they share is known before anything is computed; who arrives while a shared span is pending waits
+for it. In float32 what a request gets does not depend on the others, up to rounding. What this does not do: threads,
+asyncio or text (`lm`). Rejected: batches that run until their longest answer ends, and sharing found only after a first
+request has finished (the first wave, often the only one, would compute everything).
+
+N tokens of a pass, R rows or positions, V vocabulary, D width.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tandem.decoder.continuations import Plan, Scored, plan, scored
+from tandem.decoder.model import Decoder
+from tandem.decoder.products import product
+from tandem.decoder.sampling import Rule, choose, penalise, stream_of, uniform
+from tandem.decoder.stream import Segment, Stream
+from tandem.decoder.tails import Tail, Tails, slot
+from tandem.decoder.tree import Ids, Node, Tree, shared
+from tandem.errors import UserError
+
+ROWS = 256
+"""Answers in progress at once."""
+PASS_TOKENS = 2_048
+"""Tokens of prompts and texts read in one pass, at most; each answer in progress adds one."""
+MEMORY = 1 << 30
+"""Bytes for keys and values, shared spans and tails together."""
+SHARE = 16
+"""Tokens from which a common beginning is worth a span of its own."""
+_LONGEST = 1_024
+_WINDOW = 1_024
+_LOGIT_ROWS = 64
+_KEEP = 32
+
+
+@dataclass(eq=False)
+class Writing:
+    """A prompt to be continued, once per sample."""
+
+    prompt: Sequence[int]
+    """Ids; at least one."""
+    max_tokens: int
+    """New tokens of each answer, at most."""
+    ended: Callable[[Written], None]
+    """Called as each sample ends."""
+    samples: Sequence[int] = (0,)
+    """Sample numbers: they choose the noise."""
+    rule: Rule = field(default_factory=Rule)
+    """How tokens are chosen."""
+    seed: int = 0
+    """Seed of the noise."""
+    stop_ids: Collection[int] = frozenset()
+    """Tokens that end an answer and are not part of it."""
+    logprobs: bool = False
+    """Whether log-probabilities are wanted."""
+    watch: Callable[[int, int], bool] | None = None
+    """Called with (sample, token) after each token; True ends the answer there."""
+    cancelled: bool = False
+    """Set it to have the engine drop what is left."""
+
+
+@dataclass(eq=False)
+class Scoring:
+    """Token sequences whose continuations are to be scored; best if they begin alike."""
+
+    sequences: Sequence[Sequence[int]]
+    """Context and continuation of each."""
+    starts: Sequence[int]
+    """Where each continuation begins; at least 1."""
+    ended: Callable[[list[Scored]], None]
+    """Called with one result per sequence."""
+    cancelled: bool = False
+    """Set it to have the engine drop it."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """One finished answer."""
+
+    sample: int
+    """Its number."""
+    tokens: list[int]
+    """The answer's ids."""
+    logprobs: list[float] | None
+    """Natural log of the model's own probability of each, temperature and penalty aside."""
+    finish: Literal["stop", "length"]
+    """At a stop, or at the token limit or the context's end."""
+    cached: int
+    """Tokens of the prompt that were not computed for this answer."""
+
+
+@dataclass(eq=False)
+class _Unit:
+    """A request while it waits and starts."""
+
+    job: Writing | Scoring
+    path: Ids
+    """The part of its tokens that others may share."""
+    plan: Plan | None = None
+    common: int = 0
+    """Tokens it has in common with others that wait."""
+    leaf: Node | None = None
+    kept: int = 0
+    """Tokens of its path that the tree holds or will hold."""
+    filled: int = 0
+    """Tokens of shared spans that were computed on its account."""
+    left: deque[int] = field(default_factory=deque)
+    """Samples not begun."""
+
+
+@dataclass(eq=False)
+class _Row:
+    """An answer in progress."""
+
+    job: Writing
+    sample: int
+    leaf: Node
+    tail: Tail
+    feed: Sequence[int]
+    """Tokens to be read next."""
+    above: int
+    """Tokens on the shared path."""
+    stream: int
+    cached: int
+    answer: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+
+class Engine:
+    """Runs requests on one model. Not safe to share between threads."""
+
+    def __init__(
+        self, model: Decoder, *, rows: int = ROWS, pass_tokens: int = PASS_TOKENS, memory: int = MEMORY
+    ) -> None:
+        self.model = model
+        scaling = model.shape.rope_scaling
+        dynamic = scaling is not None and scaling.kind == "dynamic"
+        self.context = scaling.original_context if scaling is not None and dynamic else model.shape.context
+        """Longest prompt with answer. Under `dynamic` scaling the trained length: past it, kept keys would be stale."""
+        self.rows, self.pass_tokens, self.memory = rows, pass_tokens, memory
+        self.dtype = model.compute or model.dtype
+        self.tree = Tree(model.shape, self.dtype, model.device, longest=_LONGEST)
+        self.tails = Tails(model.shape, self.dtype, model.device)
+        self.tokens_computed = 0
+        """Tokens that went through the model, for measuring what sharing saved."""
+        # Once, not per step: logits are float32, and on a CPU the head must be too.
+        self._head = model.head.float() if model.device.type == "cpu" else None
+        self._waiting: deque[_Unit] = deque()
+        self._window: deque[_Unit] = deque()
+        self._starting: list[_Unit] = []
+        self._writing: list[_Row] = []
+
+    def add(self, job: Writing | Scoring) -> None:
+        """Queue a request. Raises `UserError` when it cannot be served: empty, too long, ids outside the vocabulary."""
+        if isinstance(job, Writing):
+            prompt = self._ids(job.prompt, "prompt")
+            if len(prompt) >= self.context:
+                raise UserError(
+                    f"{len(prompt):,} tokens leave no room in a context of {self.context:,}",
+                    where="prompt",
+                    remedy="shorten it, or ask for it to be cut on its left",
+                )
+            self._waiting.append(_Unit(job, prompt[:-1], left=deque(job.samples)))
+            return
+        sequences = [self._ids(sequence, f"sequence {i}") for i, sequence in enumerate(job.sequences)]
+        for i, (sequence, start) in enumerate(zip(sequences, job.starts, strict=True)):
+            if len(sequence) > self.context + 1:
+                raise UserError(
+                    f"{start:,} + {len(sequence) - start:,} tokens exceed a context of {self.context:,}",
+                    where=f"sequence {i}",
+                    remedy="cut the context on its left",
+                )
+        planned = plan(sequences, job.starts)
+        self._waiting.append(_Unit(job, planned.stem[: planned.shareable], planned))
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is left to do."""
+        return bool(self._waiting or self._window or self._starting or self._writing)
+
+    def abandon(self) -> list[Writing | Scoring]:
+        """Drop everything after a failure, the tree included; the requests that will get no answer."""
+        units = [*self._waiting, *self._window, *self._starting]
+        jobs = list(dict.fromkeys([*(u.job for u in units), *(row.job for row in self._writing)]))
+        self._waiting.clear()
+        self._window.clear()
+        self._starting, self._writing = [], []
+        self.tree.clear()
+        self.tails = Tails(self.model.shape, self.dtype, self.model.device)
+        return jobs
+
+    @torch.inference_mode()
+    def step(self) -> bool:
+        """One pass of the model; False when there was nothing to do."""
+        self._drop_cancelled()
+        self._admit()
+        fills, started, texts = self._ready()
+        for unit in started:
+            self._begin(unit)
+        rows = self._writing
+        for row in rows:
+            self.tails.make_room(row.tail, len(row.feed))
+        segments = [Segment(node.parent or node, node.tokens.tolist(), fills=node) for node in fills]
+        segments += (texts_of := [self._text(unit) for unit in texts])
+        segments += (rows_of := [Segment(row.leaf, row.feed, tail=row.tail) for row in rows])
+        if not segments:
+            return False
+        for node in fills:
+            self.tree.reserve(node)
+        stream = Stream(segments, self.model.shape, self.model.device, self.dtype)
+        self.tokens_computed += stream.tokens_BT.shape[1]
+        x_ND = self.model.states(stream.tokens_BT, stream.positions_BT, stream.reach, stream)[0]
+        self._score(x_ND, texts, texts_of)
+        self._write(x_ND, rows, rows_of)
+        return True
+
+    # ── what runs next ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _drop_cancelled(self) -> None:
+        for row in [row for row in self._writing if row.job.cancelled]:
+            self._close(row)
+        if any(unit.job.cancelled for unit in (*self._waiting, *self._window, *self._starting)):
+            self._waiting = deque(unit for unit in self._waiting if not unit.job.cancelled)
+            self._window = deque(unit for unit in self._window if not unit.job.cancelled)
+            for unit in self._starting:
+                if unit.job.cancelled:
+                    self._leave(unit)
+            self._starting = [unit for unit in self._starting if not unit.job.cancelled]
+
+    def _admit(self) -> None:
+        """Move waiting requests to the start, in an order in which what they share stands together."""
+        rows = len(self._writing) + sum(len(unit.left) for unit in self._starting)
+        tokens = sum(len(unit.path) for unit in self._starting if unit.plan)
+        private = sum(_room(row.job, row.above) for row in self._writing)
+        private += sum(_room(unit.job, unit.kept) * len(unit.left) for unit in self._starting)
+        while (self._window or self._waiting) and rows < self.rows and tokens < 2 * self.pass_tokens:
+            if not self._window:
+                self._look_ahead()
+            unit = self._window[0]
+            known = self.tree.known(unit.path)
+            keep = max(known, unit.common if unit.common - known >= SHARE else 0, len(unit.path) - _LONGEST)
+            keep = keep if keep >= SHARE else 0
+            needs = max(0, keep - known) + _room(unit.job, keep) * len(unit.left)
+            if not self._fits(private + needs) and (self._starting or self._writing):
+                break
+            self._window.popleft()
+            unit.leaf, unit.kept = self.tree.insert(unit.path[:keep]), keep
+            unit.leaf.users += 1
+            self._starting.append(unit)
+            private += _room(unit.job, keep) * len(unit.left)
+            rows += len(unit.left)
+            tokens += len(unit.path) if unit.plan else 0
+
+    def _fits(self, tokens: int) -> bool:
+        """Whether memory holds so many tokens beside the tree, which lets go of what nobody uses to make it so."""
+        over = tokens + self.tree.bytes // self.tree.token_bytes - self.memory // self.tree.token_bytes
+        return over <= 0 or self.tree.shrink(over) >= over
+
+    def _look_ahead(self) -> None:
+        """Order the requests that have waited longest by their tokens, and find what neighbours have in common."""
+        count = min(_WINDOW, len(self._waiting))
+        units = [self._waiting.popleft() for _ in range(count)]
+        units.sort(key=lambda unit: unit.path.astype(">u4").tobytes())
+        for unit in units:
+            unit.common = len(unit.path) if len(unit.left) > 1 else 0
+        for one, other in itertools.pairwise(units):
+            both = shared(one.path, other.path)
+            one.common, other.common = max(one.common, both), max(other.common, both)
+        self._window.extend(units)
+
+    def _ready(self) -> tuple[list[Node], list[_Unit], list[_Unit]]:
+        """Shared spans to compute now, answers to begin, texts to score: within the pass's tokens, at least one."""
+        room = self.pass_tokens
+        fills: dict[Node, None] = {}
+        begin: list[_Unit] = []
+        texts: list[_Unit] = []
+        stay: list[_Unit] = []
+        for unit in self._starting:
+            assert unit.leaf is not None
+            missing = next((node for node in unit.leaf.path() if not node.ready), None)
+            if missing is not None:
+                if missing not in fills and (room >= len(missing.tokens) or room == self.pass_tokens):
+                    fills[missing] = None
+                    unit.filled += len(missing.tokens)
+                    room -= len(missing.tokens)
+                stay.append(unit)
+                continue
+            rest = len(unit.plan.tokens) - unit.kept if unit.plan else (len(unit.path) + 1 - unit.kept) * len(unit.left)
+            if room < rest and room < self.pass_tokens:
+                stay.append(unit)
+                continue
+            room -= rest
+            (texts if unit.plan else begin).append(unit)
+        self._starting = stay
+        return list(fills), begin, texts
+
+    def _begin(self, unit: _Unit) -> None:
+        """One row per sample, each with a tail of its own."""
+        job = unit.job
+        assert isinstance(job, Writing) and unit.leaf is not None
+        above = unit.kept
+        feed = [int(i) for i in job.prompt[above:]]
+        stream = stream_of(job.seed, job.prompt)
+        for number, sample in enumerate(unit.left):
+            unit.leaf.users += 1
+            cached = above if number else above - unit.filled
+            tail = self.tails.open(len(feed) + 1)
+            self._writing.append(_Row(job, sample, unit.leaf, tail, feed, unit.kept, stream, cached))
+        self._leave(unit)
+
+    def _text(self, unit: _Unit) -> Segment:
+        assert unit.leaf is not None and unit.plan is not None
+        return Segment(unit.leaf, unit.plan.tokens[unit.kept :], branches=unit.plan.branches)
+
+    # ── what came out ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _score(self, x_ND: Tensor, units: list[_Unit], segments: list[Segment]) -> None:
+        """Results of the texts of this pass."""
+        places = [
+            segment.begin - (len(unit.plan.tokens) - len(segment.tokens))
+            for unit, segment in zip(units, segments, strict=True)
+            if unit.plan
+        ]
+        plans = [unit.plan for unit in units if unit.plan]
+        for unit, result in zip(units, scored(x_ND, plans, places, self._logits), strict=True):
+            self._leave(unit)
+            assert isinstance(unit.job, Scoring)
+            unit.job.ended(result)
+
+    def _write(self, x_ND: Tensor, rows: list[_Row], segments: list[Segment]) -> None:
+        """The next token of every answer in progress."""
+        chosen: list[int] = []
+        logprobs: list[float] = []
+        for at in range(0, len(rows), _LOGIT_ROWS):
+            some = rows[at : at + _LOGIT_ROWS]
+            last = [s.begin + len(s.tokens) - 1 for s in segments[at : at + _LOGIT_ROWS]]
+            tokens, likely = self._next(x_ND[last], some)
+            chosen += tokens
+            logprobs += likely
+        for row, token, logprob in zip(rows, chosen, logprobs, strict=True):
+            self._extend(row, token, logprob)
+
+    def _next(self, x_RD: Tensor, rows: list[_Row]) -> tuple[list[int], list[float]]:
+        logits_RV = self._logits(x_RD)
+        wanted = any(row.job.logprobs for row in rows)
+        lse_R = logits_RV.logsumexp(-1) if wanted else None
+        rules = [row.job.rule for row in rows]
+        raw_RV = logits_RV
+        if any(rule.presence_penalty for rule in rules):
+            logits_RV = logits_RV.clone() if wanted else logits_RV
+            penalise(logits_RV, rules, [row.answer for row in rows])
+        noise = uniform(
+            np.array([row.stream for row in rows], dtype=np.uint64),
+            np.array([row.sample for row in rows]),
+            np.array([len(row.answer) for row in rows]),
+        )
+        chosen_R = choose(logits_RV, rules, noise)
+        if lse_R is None:
+            return chosen_R.tolist(), [0.0] * len(rows)
+        picked_R = raw_RV.gather(1, chosen_R.to(raw_RV.device)[:, None])[:, 0] - lse_R
+        return chosen_R.tolist(), picked_R.tolist()
+
+    def _extend(self, row: _Row, token: int, logprob: float) -> None:
+        job = row.job
+        if token in job.stop_ids:
+            self._end(row, "stop")
+            return
+        row.answer.append(token)
+        if job.logprobs:
+            row.logprobs.append(logprob)
+        row.feed = [token]
+        if job.watch is not None and job.watch(row.sample, token):
+            self._end(row, "stop")
+        elif len(row.answer) >= job.max_tokens or len(job.prompt) + len(row.answer) >= self.context:
+            self._end(row, "length")
+
+    def _end(self, row: _Row, finish: Literal["stop", "length"]) -> None:
+        job = row.job
+        if len(job.samples) == 1 and row.tail.length >= _KEEP:
+            self._give(row)
+        self._close(row)
+        job.ended(Written(row.sample, row.answer, row.logprobs if job.logprobs else None, finish, row.cached))
+
+    def _give(self, row: _Row) -> None:
+        """Leave what a lone answer computed in the tree, for the next turn of its conversation."""
+        if self._fits(row.tail.length + sum(_room(other.job, other.above) for other in self._writing)):
+            text = [*row.job.prompt[row.above :], *row.answer][: row.tail.length]
+            self.tree.give(row.leaf, np.asarray(text, dtype=np.int32), *row.tail.kept())
+
+    def _close(self, row: _Row) -> None:
+        row.leaf.users -= 1
+        self.tails.close(row.tail)
+        self._writing = [other for other in self._writing if other is not row]
+
+    def _leave(self, unit: _Unit) -> None:
+        assert unit.leaf is not None
+        unit.leaf.users -= 1
+
+    # ── sizes ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _logits(self, x_RD: Tensor) -> Tensor:
+        return self.model.logits(x_RD) if self._head is None else product(x_RD.float(), self._head)
+
+    def _ids(self, tokens: Sequence[int], where: str) -> Ids:
+        ids = np.asarray(tokens, dtype=np.int64)
+        if not len(ids):
+            raise UserError("is empty", where=where, remedy="begin it with at least one token (bos)")
+        if ids.min() < 0 or ids.max() >= self.model.shape.vocabulary:
+            raise UserError(
+                f"an id lies outside the {self.model.shape.vocabulary:,} rows of the vocabulary",
+                where=where,
+                remedy="use the tokenizer the model was trained with",
+            )
+        return ids.astype(np.int32)
+
+
+def _room(job: Writing | Scoring, kept: int) -> int:
+    """Tokens of the slot that an answer's tail may come to need."""
+    return slot(len(job.prompt) - kept + job.max_tokens) if isinstance(job, Writing) else 0
+
+
+def run(engine: Engine, jobs: Sequence[Writing | Scoring] = ()) -> None:
+    """Add requests and step until all have ended."""
+    for job in jobs:
+        engine.add(job)
+    while engine.step():
+        pass

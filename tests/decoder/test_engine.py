@@ -1,0 +1,202 @@
+"""The engine gives every request what a plain pass over its own tokens gives."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tandem.decoder import Decoder, Shape
+from tandem.decoder.engine import Engine, Scoring, Writing, run
+from tandem.decoder.sampling import Rule, choose, stream_of, uniform
+from tandem.errors import UserError
+
+SHAPE = Shape(vocabulary=61, layers=3, width=32, heads=4, kv_heads=2, head_width=8, mlp_width=48, context=160)
+QWEN = Shape(
+    vocabulary=61, layers=2, width=24, heads=3, kv_heads=1, head_width=8, mlp_width=40, context=160, qk_norm=True,
+    qkv_bias=True, tied=True, init_std=0.3,
+)  # fmt: skip
+SLIDING = replace(SHAPE, layers=2, window=23)
+
+
+def made(shape):
+    model = Decoder(shape, seed=3)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.dim() > 1:
+                weight.mul_(8)
+    return model.eval()
+
+
+MODELS = [made(SHAPE), made(QWEN), made(SLIDING)]
+
+
+@torch.no_grad()
+def plain_logits(model, tokens):
+    return model(torch.tensor([list(tokens)]))[0]
+
+
+def plain_answer(model, job, sample):
+    """One token after another, everything computed again each time."""
+    answer, logprobs = [], []
+    stream = stream_of(job.seed, job.prompt)
+    while True:
+        logits = plain_logits(model, [*job.prompt, *answer])[-1:].clone()
+        noise = uniform(np.array([stream], dtype=np.uint64), np.array([sample]), np.array([len(answer)]))
+        likely = torch.log_softmax(logits, -1)
+        if answer and job.rule.presence_penalty:
+            logits[0, sorted(set(answer))] -= job.rule.presence_penalty
+        token = int(choose(logits, [job.rule], noise)[0])
+        if token in job.stop_ids:
+            return answer, logprobs, "stop"
+        answer.append(token)
+        logprobs.append(float(likely[0, token]))
+        if len(answer) == job.max_tokens or len(job.prompt) + len(answer) >= model.shape.context:
+            return answer, logprobs, "length"
+
+
+def check(model, jobs, engine):
+    answers, scores = {}, {}
+    for number, job in enumerate(jobs):
+        if isinstance(job, Writing):
+            job.ended = lambda written, number=number: answers.__setitem__((number, written.sample), written)
+        else:
+            job.ended = lambda result, number=number: scores.__setitem__(number, result)
+    run(engine, jobs)
+    for number, job in enumerate(jobs):
+        if isinstance(job, Writing):
+            for sample in job.samples:
+                written = answers.pop((number, sample))
+                tokens, logprobs, finish = plain_answer(model, job, sample)
+                assert (written.tokens, written.finish) == (tokens, finish)
+                if job.logprobs:
+                    assert written.logprobs == pytest.approx(logprobs, abs=1e-4)
+        else:
+            for sequence, start, result in zip(job.sequences, job.starts, scores.pop(number), strict=True):
+                likely = torch.log_softmax(plain_logits(model, sequence), -1)
+                want = sum(float(likely[p - 1, sequence[p]]) for p in range(start, len(sequence)))
+                assert result.logprob == pytest.approx(want, abs=1e-4)
+                greedy = [int(likely[p - 1].argmax()) == sequence[p] for p in range(start, len(sequence))]
+                assert result.greedy == all(greedy)
+    assert not answers and not scores, "nobody is answered twice"
+    assert not engine.busy
+    assert engine.tails.bytes == 0, "no tail outlives its row"
+    assert all(node.users == 0 for node in engine.tree.nodes())
+
+
+def ids(least, most):
+    return st.lists(st.integers(0, 60), min_size=least, max_size=most)
+
+
+@st.composite
+def jobs(draw):
+    beginnings = [*draw(st.lists(ids(1, 70), min_size=1, max_size=3)), []]
+    made = []
+    for _ in range(draw(st.integers(1, 7))):
+        prompt = draw(st.sampled_from(beginnings)) + draw(ids(0, 30)) + draw(ids(1, 2))
+        if draw(st.booleans()):
+            made.append(
+                Writing(
+                    prompt,
+                    draw(st.integers(1, 12)),
+                    print,
+                    samples=draw(st.sampled_from([(0,), (0, 1, 2), (4, 7), tuple(range(9))])),
+                    rule=Rule(
+                        draw(st.sampled_from([0.0, 0.7, 1.0])),
+                        draw(st.sampled_from([1.0, 0.8])),
+                        draw(st.sampled_from([0.0, 2.0])),
+                    ),
+                    seed=draw(st.integers(0, 3)),
+                    stop_ids=draw(st.sampled_from([frozenset(), frozenset(range(6))])),
+                    logprobs=draw(st.booleans()),
+                )
+            )
+        else:
+            tails = draw(st.lists(ids(1, 9), min_size=1, max_size=4))
+            made.append(Scoring([prompt + tail for tail in tails], [len(prompt)] * len(tails), print))
+    return made
+
+
+@given(jobs(), st.sampled_from(MODELS), st.sampled_from([1, 3, 256]), st.sampled_from([1, 40, 2048]), st.booleans())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_mix_of_requests_equals_plain_passes(mix, model, rows, pass_tokens, tight):
+    engine = Engine(model, rows=rows, pass_tokens=pass_tokens, memory=30_000 if tight else 1 << 30)
+    check(model, mix, engine)
+
+
+def test_requests_that_come_later_use_what_is_kept_and_equal_plain_passes():
+    model, engine = MODELS[0], Engine(MODELS[0])
+    first = list(range(50))
+    check(model, [Writing(first, 8, print)], engine)
+    check(model, [Writing([*first[:30], 5, 6], 8, print), Scoring([[*first, 3, 4]], [50], print)], engine)
+
+
+def test_a_shared_beginning_is_computed_once():
+    engine = Engine(MODELS[0])
+    prefix = [int(i) for i in np.random.default_rng(0).integers(0, 61, 100)]
+    ended = []
+    run(engine, [Writing([*prefix, i], 1, ended.append, samples=range(4)) for i in range(10)])
+    assert len(ended) == 40
+    assert engine.tokens_computed == 100 + 40
+    assert sorted(w.cached for w in ended) == [0] + [100] * 39
+
+
+def test_single_token_choices_cost_one_place_more_than_nothing():
+    engine = Engine(MODELS[0])
+    context = list(range(40))
+    run(engine, [Scoring([[*context, i] for i in range(4)], [40] * 4, lambda result: None)])
+    assert engine.tokens_computed == 40
+
+
+def test_memory_stays_within_its_bound():
+    engine = Engine(MODELS[0], memory=200_000)
+    rng = np.random.default_rng(1)
+    done = []
+    for i in range(30):
+        engine.add(Writing(rng.integers(0, 61, 60).tolist(), 4, done.append, samples=range(2), seed=i))
+    peak = 0
+    while engine.step():
+        peak = max(peak, engine.tree.bytes + engine.tails.bytes)
+    assert len(done) == 60
+    assert peak <= 260_000
+
+
+def test_a_cancelled_request_leaves_and_the_others_end():
+    engine = Engine(MODELS[0])
+    done = []
+    doomed = Writing([1, 2, 3], 100, done.append, samples=range(3))
+    kept = Writing([1, 2, 4], 10, done.append)
+    engine.add(doomed)
+    engine.add(kept)
+    for _ in range(3):
+        engine.step()
+    doomed.cancelled = True
+    while engine.step():
+        pass
+    assert [len(written.tokens) for written in done] == [10]
+    assert engine.tails.bytes == 0
+
+
+def test_an_answer_ends_where_its_watcher_says():
+    ended = []
+    engine = Engine(MODELS[0])
+    run(engine, [Writing([1, 2], 50, ended.append, watch=lambda sample, token: len(ended) == 0 and token >= 0)])
+    assert ended[0].finish == "stop" and len(ended[0].tokens) == 1
+
+
+@pytest.mark.parametrize(
+    ("job", "says"),
+    [
+        (Writing([], 3, print), "is empty"),
+        (Writing([61], 3, print), "61 rows"),
+        (Writing([1] * 160, 3, print), "160 tokens leave no room in a context of 160"),
+        (Scoring([[1] * 162], [1], print), r"1 \+ 161 tokens"),
+        (Scoring([[1, 2]], [0], print), "context is empty"),
+        (Scoring([[1, 2]], [2], print), "continuation is empty"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_when_it_is_added(job, says):
+    with pytest.raises(UserError, match=says):
+        Engine(MODELS[0]).add(job)
