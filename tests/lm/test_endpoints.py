@@ -95,8 +95,8 @@ def test_an_address_needs_no_file(tmp_path: Path) -> None:
 
 def test_openai_needs_no_file_and_its_reasoning_models_lack_what_they_refuse(tmp_path: Path) -> None:
     plain, reasoning = (find(f"openai:{model}", tmp_path / "none.toml") for model in ("gpt-4.1-mini", "o4-mini"))
-    assert plain.abilities.temperature and plain.abilities.logprobs and plain.max_stops == 4
-    assert not reasoning.abilities.temperature and not reasoning.abilities.logprobs and reasoning.max_stops == 0
+    assert plain.abilities.temperature and plain.abilities.logprobs and plain.abilities.stop
+    assert not (reasoning.abilities.temperature or reasoning.abilities.logprobs or reasoning.abilities.stop)
     assert plain.max_tokens_field == reasoning.max_tokens_field == "max_completion_tokens"
 
 

@@ -131,7 +131,7 @@ def test_a_full_request_holds_every_field_under_its_name() -> None:
 
 def test_without_a_temperature_none_is_sent() -> None:
     body = openai_chat.body(CHAT, ASK, Asked(Sampling(temperature=None), 1))
-    assert not {"temperature", "top_p", "seed"} & set(body)
+    assert not {"temperature", "top_p"} & set(body)
 
 
 def test_openais_own_models_get_max_completion_tokens_and_servers_like_it_max_tokens() -> None:

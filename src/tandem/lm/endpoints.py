@@ -162,7 +162,7 @@ def openai(model: str) -> Endpoint:
     form: Format = "completions" if _TEXT_ONLY.fullmatch(model) else "chat"
     able = replace(able_by_format(form), context=16_384 if form == "completions" else 128_000)
     if reasoning:
-        able = replace(able, temperature=False, logprobs=False, presence_penalty=False)
+        able = replace(able, temperature=False, logprobs=False, presence_penalty=False, stop=False)
     return Endpoint(
         address="https://api.openai.com/v1",
         model=model,
@@ -170,7 +170,7 @@ def openai(model: str) -> Endpoint:
         abilities=able,
         key="OPENAI_API_KEY",
         max_tokens_field="max_completion_tokens" if form == "chat" else "max_tokens",
-        max_stops=0 if reasoning else 4,
+        max_stops=4,
     )
 
 

@@ -89,12 +89,11 @@ def drawing(endpoint: Endpoint, asked: Asked) -> dict[str, Any]:
         fields["n"] = asked.samples
     if sampling.temperature is not None:
         fields["temperature"] = sampling.temperature
-        if sampling.temperature > 0 and sampling.top_p < 1:
+    if sampling.temperature != 0:  # at 0 there is nothing to draw
+        if sampling.top_p < 1:
             fields["top_p"] = sampling.top_p
-        if sampling.temperature > 0 and endpoint.abilities.seed:
+        if endpoint.abilities.seed:
             fields["seed"] = asked.seed
-    elif sampling.top_p < 1:
-        fields["top_p"] = sampling.top_p
     if asked.stops_sent:
         fields["stop"] = list(asked.stops_sent)
     if sampling.presence_penalty:
