@@ -15,7 +15,7 @@ from tandem.errors import CallFailed, Unsupported, UserError
 from tandem.lm.endpoints import Endpoint, able_by_format, anthropic
 from tandem.lm.remote import Remote
 from tandem.pace import Limits
-from tandem.types import LM, Chat, Completion, Message, Sampling, Text
+from tandem.types import LM, Chat, Message, Sampling, Text
 
 ASK = Chat((Message("user", "Capital of France?"),))
 DRAW = Sampling(temperature=1.0, max_tokens=5)
@@ -108,15 +108,32 @@ def test_no_samples_are_no_call() -> None:
     assert (drawn, seen) == ((), [])
 
 
-def test_the_samples_whose_calls_failed_are_told_from_those_that_came() -> None:
+def test_samples_up_to_the_first_failed_call_are_kept() -> None:
     able = replace(able_by_format("chat"), many=False)
 
     def answer(request: Request) -> Any:
-        return Act(status=400, body={"error": "no"}) if request.body["seed"] == 1 else chat(["x"])
+        return Act(status=400, body={"error": "no"}) if request.body["seed"] == 2 else chat([str(request.body["seed"])])
 
-    drawn, _ = run(answer, generate(samples=range(3)), abilities=able)
-    assert [one.finish for one in drawn] == ["stop", "failed", "stop"]
-    assert drawn[1] == Completion("", "failed", None, drawn[1].usage, "", ("call-failed-refused",))
+    drawn, seen = run(answer, generate(samples=range(5)), abilities=able)
+    assert [one.text for one in drawn] == ["0", "1"]
+    assert len(seen) == 5
+
+
+def test_a_sample_that_the_server_broke_off_is_asked_for_again() -> None:
+    def answer(request: Request) -> Any:
+        reply = chat(["a", "b"] if request.body.get("n") else ["c"])
+        if request.body.get("n"):
+            reply["choices"][0]["finish_reason"] = "abort"
+        return reply
+
+    drawn, _ = run(answer, generate(samples=range(2)))
+    assert [(one.text, one.notes) for one in drawn] == [("b", ("answer-broken-off",)), ("c", ())]
+
+
+def test_an_answer_that_the_server_broke_off_is_its_failure() -> None:
+    with pytest.raises(CallFailed, match="broke its answer off") as caught:
+        run(lambda request: chat(["x"], finish_reason="abort"), generate())
+    assert caught.value.kind == "server"
 
 
 def test_when_every_call_failed_the_failure_is_raised() -> None:

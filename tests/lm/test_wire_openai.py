@@ -176,7 +176,7 @@ def test_a_reply_becomes_a_completion() -> None:
 
 @pytest.mark.parametrize(
     ("theirs", "ours"),
-    [("stop", "stop"), ("length", "length"), ("content_filter", "filter"), ("abort", "failed")],
+    [("stop", "stop"), ("length", "length"), ("content_filter", "filter")],
 )
 def test_reasons_for_ending_are_mapped(theirs: str, ours: str) -> None:
     reply = chat_reply("x")

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tandem.errors import CallFailed
 from tandem.lm.reply import Part
 from tandem.lm.spans import Piece, tokens
 from tandem.types import Completion, Finish, Sampling, Token, Usage
 
 NOTES = {
     "server-ignored-n": "fewer samples came than were asked for in one call; the rest was asked for again",
+    "answer-broken-off": "the server broke off other answers of this call; they were dropped and asked for again",
     "more-samples-than-asked": "more samples came than were asked for, and were paid; the surplus was dropped",
     "server-ignored-logprobs": "log-probabilities were asked for and did not come",
     "logprobs-do-not-fit": "the tokens that came do not add up to the answer; they were dropped",
@@ -88,8 +90,13 @@ def completions(reply: Part, choices: Sequence[Choice], counts: Counts | None, a
     """
     if not choices:
         raise reply.malformed("the reply has no answer")
-    kept = choices[: asked.samples]
+    whole = [choice for choice in choices if choice.finish != "failed"]
+    if not whole:
+        raise CallFailed("the server broke its answer off", kind="server", where=reply.where, remedy="run again later")
+    kept = whole[: asked.samples]
     common: list[str] = []
+    if len(whole) < len(choices):
+        common.append("answer-broken-off")
     if len(choices) > asked.samples:
         common.append("more-samples-than-asked")
     if len(choices) < asked.samples:

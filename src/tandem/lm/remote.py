@@ -20,7 +20,7 @@ from tandem.lm import anthropic_messages, openai_chat, openai_completions
 from tandem.lm.answers import Asked, estimated
 from tandem.lm.endpoints import Endpoint, Format
 from tandem.lm.reply import Part
-from tandem.types import Chat, Completion, Count, Prompt, Sampling, Score, Text, Usage
+from tandem.types import Chat, Completion, Count, Prompt, Sampling, Score, Text
 
 Result = TypeVar("Result")
 
@@ -83,7 +83,7 @@ class Remote:
     async def generate(self, prompt: Prompt, sampling: Sampling, samples: range = range(1)) -> tuple[Completion, ...]:
         """One completion per sample index. Raises `Unsupported` before sending, and `CallFailed` when nothing came.
 
-        Where some calls of several failed, their samples are completions that end with "failed".
+        Where calls failed after others had come, the samples up to the first gap are returned: fewer than asked for.
         """
         self._refuse(prompt, sampling)
         if not samples:
@@ -128,21 +128,31 @@ class Remote:
         """Samples in calls of `size`, all under way at once; what a call did not bring is drawn in smaller calls."""
         parts = [samples[i : i + size] for i in range(0, len(samples), size)]
         ended = await _all([self._called(prompt, sampling, part) for part in parts])
-        if all(isinstance(got, CallFailed) for got in ended):
-            raise next(got for got in ended if isinstance(got, CallFailed))
         results: list[Completion] = []
+        wanted = 0
         for part, got in zip(parts, ended, strict=True):
+            wanted += len(part)
             if isinstance(got, CallFailed):
-                results += [_lost(got)] * len(part)
-                continue
-            results += got
-            if missing := part[len(got) :]:
-                try:
-                    more = await self._drawn(prompt, sampling, missing, len(got))
-                except CallFailed as failure:
-                    more = (_lost(failure),) * len(missing)
-                results += [replace(one, notes=("server-ignored-n", *one.notes)) for one in more]
+                if not results:
+                    raise got
+                break
+            results += [*got, *await self._rest(prompt, sampling, part[len(got) :], got)]
+            if len(results) < wanted:
+                break  # what came after a gap would be taken for the sample in the gap
         return tuple(results)
+
+    async def _rest(
+        self, prompt: Prompt, sampling: Sampling, missing: range, got: Sequence[Completion]
+    ) -> list[Completion]:
+        """The samples that a call did not bring; nothing when they cannot be had."""
+        if not missing:
+            return []
+        try:
+            more = await self._drawn(prompt, sampling, missing, len(got))
+        except CallFailed:
+            return []
+        ignored = [note for note in got[0].notes if note == "server-ignored-n"]
+        return [replace(one, notes=tuple(dict.fromkeys([*ignored, *one.notes]))) for one in more]
 
     async def _called(self, prompt: Prompt, sampling: Sampling, samples: range) -> tuple[Completion, ...]:
         """What one call brings: at least one completion, at most as many as asked for."""
@@ -210,8 +220,3 @@ async def _all(work: Sequence[Coroutine[Any, Any, Result]]) -> list[Result | Cal
         if isinstance(one, BaseException) and not isinstance(one, CallFailed):
             raise one
     return [one for one in ended if not isinstance(one, BaseException) or isinstance(one, CallFailed)]
-
-
-def _lost(failure: CallFailed) -> Completion:
-    """What stands for a sample whose call failed while others came."""
-    return Completion("", "failed", None, Usage(0, 0), "", (f"call-failed-{failure.kind}",))
