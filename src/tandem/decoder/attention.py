@@ -27,11 +27,6 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
-try:
-    from torch.nn.attention.varlen import varlen_attn
-except ImportError:  # older than 2.10
-    varlen_attn = None  # type: ignore[assignment]
-
 
 @dataclass(frozen=True)
 class Visible:
@@ -81,7 +76,7 @@ def visible(
         window = None
     if documents_BT is None and window is None:
         return Visible(causal=True)
-    if documents_BT is not None and device.type == "cuda" and dtype != torch.float32 and varlen_attn is not None:
+    if documents_BT is not None and device.type == "cuda" and dtype != torch.float32:
         return Visible(causal=False, bounds=_bounds(documents_BT), window=window)
     if documents_BT is not None and device.type == "cpu":
         lengths = torch.diff(_bounds(documents_BT)).numpy()
@@ -171,6 +166,9 @@ def _bounds(documents_BT: Tensor) -> Tensor:
 
 
 def _attend_packed(q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, bounds: Tensor, window: int | None) -> Tensor:
+    # Imported here: it brings torch's compiler along, 1.4 s that no other path needs.
+    from torch.nn.attention.varlen import varlen_attn
+
     tokens = q_BTHK.shape[1]
     out_NHK: Any = varlen_attn(
         q_BTHK.flatten(0, 1),
