@@ -6,6 +6,7 @@ What this does not do: send anything. netrc is never read, and proxies only wher
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import ssl
@@ -71,7 +72,7 @@ def credentials(url: URL | None) -> tuple[str, ...]:
     """What must not be seen of a proxy's address: its password, also as the header that is sent."""
     if url is None or not url.password:
         return ()
-    return url.password, aiohttp.BasicAuth(url.user or "", url.password).encode()
+    return url.password, base64.b64encode(f"{url.user or ''}:{url.password}".encode()).decode()
 
 
 def open_session(

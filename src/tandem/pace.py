@@ -209,7 +209,7 @@ class Pace:
 
     def _refuse(self, ticket: int, pause: float | None) -> None:
         if ticket == self.cuts:
-            self._guesses = self._guesses + 1 if self._refused >= self._answered else 1
+            self._guesses = self._guesses + 1 if self._refused > self._answered else 1
             self.cuts += 1
             self.slow_start = False
             self._limit = max(1.0, self._limit * CUT)

@@ -21,7 +21,7 @@ OPEN = {"accept", "accept-encoding", "accept-language", "content-type", "user-ag
 """Headers whose values anybody may know."""
 _LONGEST = 1 << 16
 _KEY_LIKE = re.compile(
-    r"\b(?:sk|pk|rk|gsk|hf|xai|ghp|pplx|nvapi|AIza|key|token)[-_][\w*.-]{8,}"  # providers' prefixes
+    r"\b(?:sk|pk|rk|gsk|hf|xai|ghp|pplx|nvapi|key|token)[-_](?=[\w*.-]*[\d*])[\w*.-]{8,}"  # providers' prefixes
     r"|(?i:\b(?:bearer|basic)\s+)[\w*.~+/=-]{6,}"
     r"|\bAIza[\w-]{20,}"
     r"|\b(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{32,}\b"  # long, letters and digits mixed
