@@ -56,7 +56,7 @@ class Cost:
     money: float = 0.0
     """In the currency of the prices."""
     tokens: int = 0
-    """Read and written."""
+    """Read (those whose state was re-used left out) and written."""
     calls: int = 0
     """Of a back end; what it sends again on its own is one call."""
 

@@ -11,7 +11,6 @@ silently give recorded answers to other questions.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from typing import Any, get_args
 
 from tandem.store import Request
@@ -125,7 +124,8 @@ def _read_sampling(body: Any) -> Sampling:
             )
         if not right:
             raise ValueError(f"sampling.{name} cannot be {value!r}")
-    return replace(Sampling(), **{name: tuple(value) if name == "stop" else value for name, value in body.items()})
+    values: dict[str, Any] = {name: tuple(value) if name == "stop" else value for name, value in body.items()}
+    return Sampling(**values)
 
 
 def _is_turn(turn: Any) -> bool:
