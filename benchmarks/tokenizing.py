@@ -1,11 +1,12 @@
 """Training and encoding speed of tokenizers, MB of UTF-8 a second: Tandem beside tiktoken and Hugging Face tokenizers.
 
-    python benchmarks/tokenizing.py [--code-mb 20] [--prose PATH] [--vocabulary 16384] [--repeats 5]
+    python benchmarks/tokenizing.py [--megabytes 20] [--code PATH] [--prose PATH] [--vocabulary 16384] [--repeats 5]
 
-Code is the Python standard library; prose is its docstrings unless a file or folder is named. Each round measures
-every candidate once, in turn, and medians of the rounds are printed. tiktoken gets the ranks of the tokenizer trained
-here, so corpus and vocabulary are the same; that its ids are equal is checked, not assumed. *Cold* starts with an empty
-table of pieces, *warm* with the one the same text has filled (a long corpus is between the two, near warm).
+Code is the Python standard library and prose its docstrings (12 MB and 2 MB) unless files or folders are named. Each
+round measures every candidate once, in turn, and medians of the rounds are printed. tiktoken gets the ranks of the
+tokenizer trained here, so corpus and vocabulary are the same; that its ids are equal is checked, not assumed. *Cold*
+starts with an empty table of pieces, *warm* with the one the same text has filled (a long corpus is between the two,
+near warm).
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def twin(tokenizer: tandem_tokenizer.Tokenizer) -> tiktoken.Encoding:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--code-mb", type=float, default=20, help="megabytes of code (default 20)")
+    parser.add_argument("--megabytes", type=float, default=20, help="of each text, where it has as many (default 20)")
+    parser.add_argument("--code", default="python:code", help="a file or folder of code")
     parser.add_argument("--prose", default="python:docstrings", help="a file or folder of prose")
     parser.add_argument("--vocabulary", type=int, default=16_384)
     parser.add_argument("--repeats", type=int, default=5, help="interleaved rounds")
@@ -66,8 +68,8 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["RAYON_NUM_THREADS"] = str(options.threads)
 
-    for name, source in (("code", "python:code"), ("prose", options.prose)):
-        corpus = texts(source, options.code_mb)
+    for name, source in (("code", options.code), ("prose", options.prose)):
+        corpus = texts(source, options.megabytes)
         megabytes = sum(len(text.encode()) for text in corpus) / 1e6
         print(f"\n{name}: {megabytes:.1f} MB in {len(corpus):,} documents, vocabulary {options.vocabulary:,}")
 

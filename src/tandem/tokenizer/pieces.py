@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -21,9 +21,8 @@ import tokenizers
 from numpy.typing import NDArray
 
 from tandem.tokenizer.bytelevel import PIECE, spell
-from tandem.tokenizer.splitting import Bytes, Places, piece_starts
+from tandem.tokenizer.splitting import Bytes, Places, Words, first_words, piece_starts, stretches
 
-Words: TypeAlias = NDArray[np.uint64]
 Ids: TypeAlias = NDArray[np.int32]
 
 _STRETCH = 1 << 18
@@ -92,7 +91,9 @@ class PieceTable:
             data = text.encode()
             if len(data) > _STRETCH:
                 found += self._group(group)
-                found.append(np.concatenate([self._look_up(part, starts)[0] for part, starts in _parts(data)]))
+                found.append(
+                    np.concatenate([self._look_up(part, starts)[0] for part, starts in stretches(data, _STRETCH)])
+                )
                 group, room = [], _STRETCH
                 continue
             if len(data) > room:
@@ -126,7 +127,7 @@ class PieceTable:
         if self._held + len(self._longer) > _SLOTS // 2:
             self._empty()
         lengths = np.diff(starts, append=len(data))
-        head, tail = _words(data, starts, lengths)
+        head, tail = first_words(data, starts, lengths)
         slots, missing = self._find(head, tail, lengths)
         where = self._where[slots].astype(np.int64)
         counts = self._count[slots].astype(np.int64)
@@ -201,7 +202,7 @@ class PieceTable:
             return
         lengths = np.array([len(piece) for piece in pieces], np.int64)
         joined = b"".join(pieces)
-        head, tail = _words(joined, np.cumsum(lengths) - lengths, lengths)
+        head, tail = first_words(joined, np.cumsum(lengths) - lengths, lengths)
         entries = np.array([known[piece] for piece in pieces], np.int64)
         slots = _hash(head, tail)
         waiting = np.arange(len(pieces))
@@ -217,38 +218,6 @@ class PieceTable:
         self._held += len(pieces)
 
 
-def _parts(data: bytes) -> Iterator[tuple[bytes, Places]]:
-    """A long text in stretches that end where a piece ends, with the places where their pieces begin.
-
-    Cutting changes what the pieces before the cut can see (`\\s+(?!\\S)` and contractions look ahead by a character or
-    two), so pieces are found in a longer stretch, and its last three left to the next.
-    """
-    start = 0
-    size = _STRETCH
-    while start < len(data):
-        stop = min(start + size, len(data))
-        while stop < len(data) and data[stop] & 0xC0 == 0x80:  # inside a character
-            stop += 1
-        begins = piece_starts(np.frombuffer(data, np.uint8, count=stop - start, offset=start))
-        if stop < len(data):
-            if len(begins) < 4:
-                size *= 2
-                continue
-            stop = start + int(begins[-3])
-            begins = begins[:-3]
-        yield data[start:stop], begins
-        start, size = stop, _STRETCH
-
-
-def _words(data: bytes, starts: Places, lengths: Places) -> tuple[Words, Words]:
-    """The first sixteen bytes of each piece as two little-endian words, zeros after its end."""
-    padded = data + bytes(16)
-    view: Words = np.ndarray((len(data) + 8,), "<u8", padded, strides=(1,))
-    head = view[starts] & _MASKS[np.minimum(lengths, 8)]
-    tail = view[starts + 8 * (lengths > 8)] & _MASKS[np.clip(lengths - 8, 0, 8)]
-    return head, tail
-
-
 def _hash(head: Words, tail: Words) -> Places:
     """A place in the table for a piece's words: multiply and keep the top bits."""
     mixed = (head ^ (tail * _ODD[1])) * _ODD[0]
@@ -256,5 +225,4 @@ def _hash(head: Words, tail: Words) -> Places:
     return place
 
 
-_MASKS = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
 _ODD = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], np.uint64)

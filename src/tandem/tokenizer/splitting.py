@@ -2,11 +2,12 @@
 
 Works on UTF-8 as an array, 250 MB/s on one core against 25 MB/s of Python's `re`. What letters, numbers and white space
 are beyond ASCII is asked of the `tokenizers` library, once for each character met, so both cut alike whatever its
-Unicode version. Knows this one expression (`bytelevel.PIECE`) and no other.
+Unicode version. Knows this one expression (`bytelevel.PIECE`) and no other; what pieces mean is left to others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from tokenizers import pre_tokenizers
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Places: TypeAlias = NDArray[np.int64]
+Words: TypeAlias = NDArray[np.uint64]
 
 BORDER = 0xFF
 """A byte in no UTF-8: it stands between two texts, ends the one and begins the other, and is a piece of its own."""
@@ -90,6 +92,41 @@ def _contractions(data: Bytes, kind: Bytes, begins: NDArray[np.bool_]) -> None:
 
 
 _SINGLE = np.isin(np.arange(256), [ord(c) for c in "sdmt"])
+
+
+def stretches(data: bytes, size: int) -> Iterator[tuple[bytes, Places]]:
+    """A long text in stretches of about `size` bytes that end where a piece ends, and where pieces begin in each.
+
+    Cutting changes what the pieces before the cut can see (`\\s+(?!\\S)` and contractions look ahead by a character or
+    two), so pieces are found in a longer stretch, and its last three left to the next.
+    """
+    start = 0
+    reach = size
+    while start < len(data):
+        stop = min(start + reach, len(data))
+        while stop < len(data) and data[stop] & 0xC0 == 0x80:  # inside a character
+            stop += 1
+        begins = piece_starts(np.frombuffer(data, np.uint8, count=stop - start, offset=start))
+        if stop < len(data):
+            if len(begins) < 4:
+                reach *= 2
+                continue
+            stop = start + int(begins[-3])
+            begins = begins[:-3]
+        yield data[start:stop], begins
+        start, reach = stop, size
+
+
+def first_words(data: bytes, starts: Places, lengths: Places) -> tuple[Words, Words]:
+    """The first sixteen bytes of each piece as two little-endian words, zeros after its end."""
+    padded = data + bytes(16)
+    view: Words = np.ndarray((len(data) + 8,), "<u8", padded, strides=(1,))
+    head = view[starts] & _MASKS[np.minimum(lengths, 8)]
+    tail = view[starts + 8 * (lengths > 8)] & _MASKS[np.clip(lengths - 8, 0, 8)]
+    return head, tail
+
+
+_MASKS = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
 
 
 # ── what a character is ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,31 +1,26 @@
 """Byte-level BPE trained on one's own text, laid out like XGen's: bytes, merges, white-space runs, marks.
 
-Counting and merging are the Rust library's. Runs of spaces and tabs that training did not find are added after it, so
-that each is one token to ordinary encoding. Does not read files: give it texts.
+Pieces are counted (`counting`), and merges learnt from the counts (`merging`). Runs of spaces and tabs that training
+did not find are added after it, so that each is one token to ordinary encoding. Does not read files: give it texts.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-import numpy as np
-import tokenizers
-from tokenizers import AddedToken, models, pre_tokenizers, trainers
+from tokenizers import AddedToken
 
 from tandem.errors import UserError
 from tandem.tokenizer.bytelevel import END, PAD, RUNS, assemble, spell, spelling
+from tandem.tokenizer.counting import count_pieces
 from tandem.tokenizer.folder import ROW_MULTIPLE, round_up
-from tandem.tokenizer.splitting import piece_starts
+from tandem.tokenizer.merging import learn
 from tandem.tokenizer.tokenizer import Tokenizer, well_formed
 
-_LONGEST = 256
-"""Bytes of a piece that training sees at once: longer ones, such as a word of 1 MB, are cut.
-
-Each merge in a piece costs its length again, so that word would take minutes. Encoding needs no such bound.
-"""
-_STRETCH = 1 << 16
-"""Characters handed over at a time, so that one large document uses every core too."""
+_LONGEST = 64
+"""Tokens of this many bytes or more are not made."""
+_LEAST = 2
+"""A pair is merged that occurs at least this often."""
 
 
 def train(
@@ -56,7 +51,9 @@ def train(
         )
     if len(set(marks)) < len(marks) or PAD in marks:
         raise UserError(f"a special token repeats: {[*marks, PAD]}", where="specials", remedy="name each once")
-    merges = _learn(texts, vocabulary - len(marks))
+    data, counts = count_pieces(well_formed(text) for text in texts)
+    learnt = learn(data, counts, vocabulary - len(marks), longest=_LONGEST, least=_LEAST)
+    merges = [(spell(left), spell(right)) for left, right in learnt]
     runs = [spell(run.encode()) for run in RUNS] if whitespace_runs else []
     tokens, merges = _fit(merges, runs, vocabulary - len(marks))
     core = assemble({token: i for i, token in enumerate(tokens)}, merges)
@@ -71,22 +68,6 @@ def train(
     core.add_special_tokens([AddedToken(mark, special=True, normalized=False) for mark in (*marks, PAD)])
     rows = round_up(core.get_vocab_size(with_added_tokens=True), row_multiple)
     return Tokenizer(core, rows=rows, end=END, pad=PAD, name="the trained tokenizer")
-
-
-def _learn(texts: Iterable[str], vocabulary: int) -> list[tuple[str, str]]:
-    """The merges of a BPE with up to `vocabulary` tokens, bytes included, most frequent pair first."""
-    learner = tokenizers.Tokenizer(models.BPE())
-    learner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        min_frequency=2,
-        initial_alphabet=list(spelling()),
-        show_progress=False,
-        max_token_length=64,
-    )
-    learner.train_from_iterator(_bounded(texts), trainer)
-    pairs = json.loads(learner.to_str())["model"]["merges"]
-    return [(left, right) for left, right in pairs]
 
 
 def _fit(
@@ -113,34 +94,3 @@ def _fit(
     known |= set(missing)
     grown = [(run[:cut], run[cut:]) for run in missing for cut in range(1, len(run))]
     return tokens, merges[:kept] + [pair for pair in grown if known.issuperset(pair)]
-
-
-def _bounded(texts: Iterable[str]) -> Iterator[str]:
-    """The texts in stretches of bounded length, cut at line ends, no piece of them longer than `_LONGEST`."""
-    for text in texts:
-        text = well_formed(text)
-        start = 0
-        while start < len(text):
-            stop = len(text)
-            if stop - start > _STRETCH:
-                stop = text.rfind("\n", start, start + _STRETCH) + 1
-                if stop <= start:
-                    stop = start + _STRETCH
-            yield from _short_pieces(text[start:stop])
-            start = stop
-
-
-def _short_pieces(text: str) -> Iterator[str]:
-    """The text, cut within pieces of more than `_LONGEST` bytes where characters begin."""
-    data = text.encode()
-    starts = piece_starts(np.frombuffer(data, np.uint8))
-    lengths = np.diff(starts, append=len(data))
-    done = 0
-    for piece in np.flatnonzero(lengths > _LONGEST).tolist():
-        start = int(starts[piece])
-        for cut in range(start + _LONGEST, start + int(lengths[piece]), _LONGEST):
-            while data[cut] & 0xC0 == 0x80:  # inside a character
-                cut -= 1
-            yield data[done:cut].decode()
-            done = cut
-    yield data[done:].decode() if done else text
