@@ -91,7 +91,8 @@ class Recorder:
         if self.store is not None:
             now = time.time()
             records = [Scored(request, text, score, now) for (_, text), score in zip(slots, scores, strict=True)]
-            scores = tuple(await _committed(self.store.put_scores(records)))
+            standing = await _committed(self.store.put_scores(records))
+            scores = standing
         return dict(zip(slots, scores, strict=True))
 
     def served_note(self, served: str) -> str | None:

@@ -24,6 +24,7 @@ from tandem.errors import Failure, TandemError, UserError
 
 VERSION = 1
 """Of the tables; a file of a later one is refused."""
+_MAGIC = b"SQLite format 3\0"
 APPLICATION = 0x54414E44
 """Marks the file as ours (`TAND`)."""
 
@@ -91,10 +92,23 @@ def connect(path: Path, patience: float, *, read_only: bool = False) -> sqlite3.
             mode = "immutable=1"  # SQLite could not make its side files here, and needs none where nobody writes
         target = f"{path.absolute().as_uri()}?{mode}"
     else:
+        _check_foreign(path)
         target = path.absolute().as_uri()
     connection = sqlite3.connect(target, timeout=patience, isolation_level=None, check_same_thread=False, uri=True)
     connection.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
     return connection
+
+
+def _check_foreign(path: Path) -> None:
+    """Refuse a file that is no database; a very short one would count as an empty database, and be overwritten."""
+    if path.is_file() and path.stat().st_size and not path.with_name(path.name + "-journal").exists():
+        with path.open("rb") as f:
+            if f.read(len(_MAGIC)) != _MAGIC:
+                raise _foreign(path)
+
+
+def _foreign(path: Path) -> UserError:
+    return UserError("not a file of recorded answers", where=str(path), remedy="name another file, or a new one")
 
 
 def prepare(connection: sqlite3.Connection, path: Path, patience: float) -> None:
@@ -168,7 +182,7 @@ def explanation(e: sqlite3.Error, path: Path, patience: float) -> TandemError:
     """What an error of SQLite means to the user."""
     where = str(path)
     if _is(e, sqlite3.SQLITE_NOTADB):
-        return UserError("not a file of recorded answers", where=where, remedy="name another file, or a new one")
+        return _foreign(path)
     if _is(e, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Failure(
             f"another process has kept the recorded answers locked for more than {patience:g} s",
