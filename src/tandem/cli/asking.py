@@ -1,0 +1,99 @@
+"""Arguments and wording that the commands which ask a model share."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tandem.lm.model import Model
+    from tandem.types import Sampling
+
+ADDRESSES = "embedded, local:DIR, hf:DIR, openai:MODEL, anthropic:MODEL, https://host/v1#MODEL, NAME, replay:FILE"
+
+
+def which_model(parser: argparse.ArgumentParser) -> None:
+    """Arguments that choose the model and how it computes."""
+    add = parser.add_argument
+    add("--model", default="embedded", metavar="ADDRESS", help=f"{ADDRESSES} … (default: embedded)")
+    add(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="POLICY",
+        help="what to do where the model lacks something (repeatable): own-temperature, calls-for-samples, "
+        "without-logprobs, without-seed, without-presence-penalty, cut-at-stop, text-as-chat",
+    )
+    add("--precision", choices=["auto", "fp32", "bf16"], default="auto", help="of models of this machine")
+    add("--device", help="cpu, cuda, cuda:1 (default: the best there is)")
+
+
+def how_to_sample(parser: argparse.ArgumentParser, *, temperature: float) -> None:
+    """Arguments that make a `Sampling`."""
+    add = parser.add_argument
+    add(
+        "--temperature",
+        type=_temperature,
+        default=temperature,
+        metavar="T",
+        help=f"0 takes the likeliest token, “own” leaves it to the model (default: {temperature:g})",
+    )
+    add("--top-p", type=float, default=1.0, metavar="P", help="sample from the tokens that hold this probability")
+    add("--max-tokens", type=int, default=256, metavar="N", help="longest answer, in tokens (default: 256)")
+    add("--stop", action="append", default=[], metavar="TEXT", help="end the answer before this text; repeatable")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the sampling (default: 0)")
+    add("--logprobs", action="store_true", help="give the tokens and their log-probabilities")
+
+
+def sampling_of(options: argparse.Namespace) -> Sampling:
+    """The sampling that was asked for. Raises UserError, naming the option."""
+    from tandem.errors import UserError
+    from tandem.types import Sampling
+
+    if options.max_tokens < 1:
+        raise UserError(f"is {options.max_tokens}", where="--max-tokens", remedy="give at least 1")
+    if options.n < 1:
+        raise UserError(f"is {options.n}", where="--n", remedy="give at least 1")
+    if not 0 < options.top_p <= 1:
+        raise UserError(f"is {options.top_p:g}", where="--top-p", remedy="give a share above 0, at most 1")
+    if "" in options.stop:
+        raise UserError("is empty", where="--stop", remedy="give a text")
+    return Sampling(
+        temperature=options.temperature,
+        top_p=options.top_p,
+        max_tokens=options.max_tokens,
+        stop=tuple(text.replace("\\n", "\n").replace("\\t", "\t") for text in options.stop),
+        seed=options.seed,
+        logprobs=options.logprobs,
+    )
+
+
+@contextlib.contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Warnings as one line on standard error, without file and line of our code."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+def cost_of(model: Model) -> str:
+    """What was spent, or nothing where nothing is to be paid."""
+    return f"cost {model.spent.money:.4g}" if model.spent.money else ""
+
+
+def _temperature(text: str) -> float | None:
+    if text == "own":
+        return None
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"is {text}; 0 or more, or “own”")
+    return value

@@ -1,0 +1,65 @@
+"""Progress of many prompts: one live line on a terminal, a plain line now and then everywhere else.
+
+120/500 · 1.42 K tokens/s · 3 re-used · 1 failed · cost 0.0123 · 2 min 5 s left
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any
+
+from tandem.cli.asking import cost_of
+from tandem.cli.progress import BETWEEN_LINES
+from tandem.text import count, duration, quantity
+
+if TYPE_CHECKING:
+    from tandem.lm.bulk import Standing
+    from tandem.lm.model import Model
+
+BETWEEN_DRAWINGS = 0.2
+"""Seconds between two looks of the live line."""
+
+
+def describe(model: Model, standing: Standing, total: int, seconds: float) -> str:
+    """One look at a run in words."""
+    done, written = standing.done, model.usage.completion_tokens
+    parts = [f"{count(done)}/{count(total)}"]
+    if written and seconds > 0:
+        parts.append(f"{quantity(round(written / seconds, 1))} tokens/s")
+    parts += [f"{count(n)} {name}" for name in ("re-used", "refusal") if (n := model.tally[name])]
+    if standing.failures:
+        parts.append(f"{count(standing.failures)} failed")
+    if cost := cost_of(model):
+        parts.append(cost)
+    if 0 < done < total:
+        parts.append(f"{duration(seconds / done * (total - done))} left")
+    return " · ".join(parts)
+
+
+@contextlib.contextmanager
+def counting(model: Model, standing: Standing, total: int) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
+    """Gives a coroutine function that shows progress on standard error until it is cancelled."""
+    begun = time.monotonic()
+    live = sys.stderr.isatty()
+
+    def look() -> str:
+        return describe(model, standing, total, time.monotonic() - begun)
+
+    async def show() -> None:
+        while True:
+            await asyncio.sleep(BETWEEN_DRAWINGS if live else BETWEEN_LINES)
+            if live:
+                width = shutil.get_terminal_size().columns - 1
+                print(f"\r\x1b[K{look()[:width]}", end="", file=sys.stderr, flush=True)
+            else:
+                print(look(), file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        print(f"\r\x1b[K{look()}" if live else look(), file=sys.stderr, flush=True)
