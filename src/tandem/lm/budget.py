@@ -17,10 +17,10 @@ import math
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from tandem.errors import BudgetSpent, UserError
-from tandem.text import count, duration
+from tandem.text import duration
 from tandem.types import Usage
 
 
@@ -177,34 +177,40 @@ class Budget:
 
     def _fits(self, worst: Cost) -> bool:
         """Whether there is room beside what is under way."""
-        total = self.spent + self.reserved + worst
-        return all(
-            limit is None or getattr(total, name) <= limit * (1 + 1e-12)
-            for name, limit in (("money", self.money), ("tokens", self.tokens), ("calls", self.calls))
+        spent, reserved = self.spent, self.reserved
+        return (
+            _within(spent.money + reserved.money + worst.money, self.money)
+            and _within(spent.tokens + reserved.tokens + worst.tokens, self.tokens)
+            and _within(spent.calls + reserved.calls + worst.calls, self.calls)
         )
 
     def _problem(self, worst: Cost) -> BudgetSpent | None:
         """Why this can never fit, if it cannot."""
-        total = self.spent + worst
-        for field in fields(Cost):
-            limit = getattr(self, field.name)
-            if limit is not None and getattr(total, field.name) > limit * (1 + 1e-12):
-                spent, most = getattr(self.spent, field.name), getattr(worst, field.name)
-                show = count if field.name != "money" else "{:.4g}".format
-                return self._spent(
-                    field.name, f"{show(spent)} of {show(limit)} are spent and the next call may take {show(most)}"
-                )
-        elapsed = 0.0 if self._began is None else time.monotonic() - self._began
-        if self.seconds is not None and elapsed >= self.seconds:
-            return self._spent("seconds", f"{duration(elapsed)} of {duration(self.seconds)} are over")
+        spent = self.spent
+        if not _within(spent.money + worst.money, self.money):
+            return self._spent("money", f"{spent.money:.4g} of {self.money:.4g}", f"{worst.money:.4g}")
+        if not _within(spent.tokens + worst.tokens, self.tokens):
+            return self._spent("tokens", f"{spent.tokens:,} of {self.tokens:,}", f"{worst.tokens:,}")
+        if not _within(spent.calls + worst.calls, self.calls):
+            return self._spent("calls", f"{spent.calls:,} of {self.calls:,}", f"{worst.calls:,}")
+        if self.seconds is not None and self._began is not None:
+            elapsed = time.monotonic() - self._began
+            if elapsed >= self.seconds:
+                return self._spent("seconds", f"{duration(elapsed)} of {duration(self.seconds)}")
         return None
 
-    def _spent(self, what: str, how: str) -> BudgetSpent:
+    def _spent(self, what: str, how_much: str, worst: str = "") -> BudgetSpent:
+        next_call = f", and the next call may take {worst}" if worst else ""
         return BudgetSpent(
-            f"the budget of {what} is spent: {how}",
+            f"the budget of {what} is spent: {how_much} are gone{next_call}",
             where=f"budget of {what}",
             remedy="raise the limit and run the same command again: recorded answers cost nothing",
         )
+
+
+def _within(amount: float, limit: float | None) -> bool:
+    """Whether an amount keeps a limit; sums of money may be off by rounding."""
+    return limit is None or amount <= limit * (1 + 1e-12)
 
 
 @dataclass(eq=False)

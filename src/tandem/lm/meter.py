@@ -96,6 +96,8 @@ def of_call(completions: Sequence[Completion]) -> Usage:
 
 def together(usages: Sequence[Usage]) -> Usage:
     """The sum."""
+    if len(usages) == 1:
+        return usages[0]
     return Usage(
         sum(u.prompt_tokens for u in usages),
         sum(u.completion_tokens for u in usages),

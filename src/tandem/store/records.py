@@ -150,6 +150,8 @@ def tokens_of(listed: list[list[Any]]) -> tuple[Token, ...]:
 
 def _normalised(value: Any) -> Any:
     """Whole numbers as integers, so that 1 and 1.0 are the same; tuples as lists."""
+    if isinstance(value, str):  # nearly everything, and most of the time
+        return value
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) <= _EXACT else value
     if isinstance(value, Mapping):
