@@ -26,3 +26,13 @@ def no_network():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", guarded)
         yield
+
+
+@pytest.fixture(scope="session")
+def embedded_folder():
+    """The embedded model's Hugging Face folder, out of the user's cache; skips where it is not installed."""
+    from tandem.lm import embedded
+
+    if not embedded.available():
+        pytest.skip(f"the embedded model is not installed: {embedded.INSTALL}")
+    return embedded.folder()
