@@ -18,7 +18,7 @@ from tandem.types import Completion, Score
 
 V = TypeVar("V")
 
-NOT_RECORDED = frozenset({"key", "not-found", "cancelled"})
+NOT_RECORDED = frozenset({"key", "not-found", "not-recorded", "cancelled"})
 """Kinds of failure that lie in the set-up and not in the request: recorded, they would outlive their cause."""
 
 Slot: TypeAlias = tuple[str, int, int, bool]

@@ -18,12 +18,13 @@ import sqlite3
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
+from typing import Literal, TypeAlias
 
 from tandem.errors import CallFailed, UserError
 from tandem.store import database, rows
@@ -31,6 +32,8 @@ from tandem.store.records import Record, Request, Sample, Scored, cell_text, dig
 from tandem.store.writer import Writer
 from tandem.types import Completion, Score
 
+Part: TypeAlias = Literal["answers", "setbacks", "scores"]
+_TABLES: Mapping[Part, str] = {"answers": "draws", "setbacks": "setbacks", "scores": "scored"}
 _BATCH = 500
 """Records read or taken over at a time."""
 
@@ -139,13 +142,15 @@ class Store:
         with self._reading() as reader:
             return tuple(cell_text(served) for (served,) in reader.execute(query, (text_cell(name),)))
 
-    def records(self, name: str | None = None) -> Iterator[Record]:
+    def records(self, name: str | None = None, *, only: Part | None = None) -> Iterator[Record]:
         """Everything recorded, of one model or all: answers, then setbacks, then scores, each in order of arrival.
 
         Reads a few hundred at a time, so that a long look keeps nobody from writing.
         """
         wanted = None if name is None else text_cell(name)
         for table, query in rows.ALL.items():
+            if only is not None and _TABLES[only] != table:
+                continue
             last = 0
             while True:
                 with self._reading() as reader:
