@@ -66,29 +66,69 @@ async def _ask(options: argparse.Namespace, prompt: Prompt, sampling: Sampling) 
     import time
 
     from tandem.lm import connect
+    from tandem.lm.growing import watching
     from tandem.store import Store
 
     store = Store(options.store) if options.store else None
+    shown = _Shown(live=sys.stdout.isatty() and options.n == 1 and not options.logprobs)
     try:
+        shown.wait(f"loading {options.model}")
         model = connect(
             options.model, store=store, allow=options.allow, precision=options.precision, device=options.device
         )
         async with model:
+            shown.wait("waiting")
             begun = time.monotonic()
-            completions = await model.generate(prompt, sampling, range(options.n))
-            _print(completions, options.logprobs)
-            _print_notes(model, completions, sampling, time.monotonic() - begun)
+            with watching(shown.grow):
+                completions = await model.generate(prompt, sampling, range(options.n))
+            seconds = time.monotonic() - begun
+            shown.end()
+            _print(completions, shown.text, options.logprobs)
+            _print_notes(model, completions, sampling, seconds)
     finally:
+        shown.end()
         if store is not None:
             store.close()
     return 0 if all(completion.finish in ("stop", "length") for completion in completions) else 1
 
 
-def _print(completions: Sequence[Completion], logprobs: bool) -> None:
+class _Shown:
+    """What a terminal shows before the answer is complete: what is waited for, then the answer as far as it goes."""
+
+    def __init__(self, live: bool) -> None:
+        self.text = ""
+        """What stands on standard output so far."""
+        self._live = live
+        self._waiting = False
+
+    def wait(self, what: str) -> None:
+        """A line on standard error that goes away again."""
+        self.end()
+        if sys.stderr.isatty():
+            print(f"{what} …", end="", file=sys.stderr, flush=True)
+            self._waiting = True
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._waiting:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self._waiting = False
+
+    def grow(self, text: str) -> None:
+        """Print what is new; white space at either end waits for what follows it."""
+        text = text.strip()
+        if self._live and len(text) > len(self.text):
+            self.end()
+            print(text[len(self.text) :], end="", flush=True)
+            self.text = text
+
+
+def _print(completions: Sequence[Completion], shown: str, logprobs: bool) -> None:
+    """The answers, as far as they are not `shown` already."""
     for number, completion in enumerate(completions, 1):
         if len(completions) > 1:
             print(f"── {number} " + "─" * 20)
-        print(completion.text.strip("\n") if completion.text else "(nothing)")
+        print((completion.text.strip() or "(nothing)").removeprefix(shown))
         if logprobs and completion.tokens is not None:
             for token in completion.tokens:
                 print(f"  {token.logprob:9.4f}  {token.text!r}")

@@ -19,15 +19,19 @@ COMMANDS = {
     "quickstart": "raw text → tokenizer → pre-training → instruction tuning → evaluation → report, in five minutes",
     "run": "execute a recipe, or continue the run it began",
     "plan": "what a recipe will take: tokens, parameters, FLOPs, memory, days, money",
+    "ask": "put one question to any model: the embedded one, a folder, a server, an API",
+    "generate": "answer a file of prompts with any model; recorded, budgeted, resumed",
     "chat": "talk to a model: a run's folder or a Hugging Face folder",
     "tune": "instruction-tune a model on conversations, in full or with LoRA",
     "report": "make a run's report.html again",
     "world": "write a made-up world: passages, questions, choices, instruction tasks",
+    "convert": "a GGUF file as a Hugging Face folder; an adapter merged into a model, or beside it",
     "tokenizer": "train, build or check a tokenizer",
     "corpus": "raw text → clean, de-duplicated, tokenised shards",
+    "answers": "recorded answers of models: look, count, export, import",
 }
 
-CONTINUE = {"quickstart", "run", "tune"}
+CONTINUE = {"generate", "quickstart", "run", "tune"}
 """Commands that go on where they were stopped."""
 
 

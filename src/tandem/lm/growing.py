@@ -8,7 +8,9 @@ token; time grows with the square of its length.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 from tandem.tokenizer import Tokenizer
@@ -17,6 +19,20 @@ from tandem.types import Completion, Finish, Token, Usage
 WINDOW = 6
 """Tokens before the next one that are decoded with it where a token's text depends on its neighbours."""
 HALF = "\N{REPLACEMENT CHARACTER}"
+
+
+WATCH: ContextVar[Callable[[str], None] | None] = ContextVar("watch", default=None)
+"""Who sees the answers that are begun in this context grow."""
+
+
+@contextmanager
+def watching(watch: Callable[[str], None]) -> Iterator[None]:
+    """Let `watch` see each answer of a local model that is asked for inside grow; called from the model's thread."""
+    before = WATCH.set(watch)
+    try:
+        yield
+    finally:
+        WATCH.reset(before)
 
 
 class Speller(Protocol):
@@ -83,8 +99,19 @@ def speller(tokenizer: Tokenizer, before: Sequence[int] = ()) -> Speller:
 class Growing:
     """One answer while it is written."""
 
-    def __init__(self, spelling: Speller, *, stop: Sequence[str] = (), logprobs: bool = False) -> None:
-        """Cut at the first of the texts in `stop`; keep tokens when `logprobs` are wanted."""
+    def __init__(
+        self,
+        spelling: Speller,
+        *,
+        stop: Sequence[str] = (),
+        logprobs: bool = False,
+        watch: Callable[[str], None] | None = None,
+    ) -> None:
+        """Cut at the first of the texts in `stop`; keep tokens when `logprobs` are wanted.
+
+        `watch` is called with the answer so far, without what may still turn out to be a stop text; by default it is
+        what `watching` has put in place.
+        """
         self.text = ""
         """What stands so far, a stop text included until `completion` cuts it."""
         self.tokens = 0
@@ -95,6 +122,7 @@ class Growing:
         self._kept: list[Token] | None = [] if logprobs else None
         self._bytes = 0
         self._cut: int | None = None
+        self._watch = watch or WATCH.get()
 
     def add(self, token: int, logprob: float) -> bool:
         """Append a token; True when a stop text is complete, and the answer with it."""
@@ -120,6 +148,8 @@ class Growing:
         if new and self._stop:
             found = [at for stop in self._stop if (at := self.text.find(stop, searched)) >= 0]
             self._cut = min(found, default=None)
+        if new and self._watch is not None:
+            self._watch(self.text[: len(self.text) - max(0, self._longest - 1) if self._cut is None else self._cut])
         return self._cut is not None
 
     def _complete_last(self, rest: str) -> None:
