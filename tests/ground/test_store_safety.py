@@ -215,6 +215,25 @@ def test_reading_only_makes_no_file_and_changes_none(tmp_path):
         assert len(list(store.records())) == 1
         with pytest.raises(UserError, match="reading only"):
             put(store, sample("we", 2))
+    assert [path.name for path in tmp_path.iterdir()] == ["answers.db"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs the superuser, to become nobody")
+def test_a_file_in_a_folder_nobody_may_write_can_be_read(tmp_path):
+    folder = tmp_path / "shut"
+    with Store(folder / "answers.db") as store:
+        put(store, sample("we", 1))
+    code = (
+        "import os, sys; sys.path.insert(0, sys.argv[2]); from store_worker import Store\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "print(len(list(Store(sys.argv[1], read_only=True).records())))"
+    )
+    for parent in (folder, tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(0o755)
+    command = [sys.executable, "-c", code, folder / "answers.db", Path(__file__).parent]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.stdout == "1\n", done.stderr
+    assert [path.name for path in folder.iterdir()] == ["answers.db"]
 
 
 def test_reading_only_works_beside_a_process_that_writes(tmp_path):

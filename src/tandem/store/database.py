@@ -86,9 +86,12 @@ def connect(path: Path, patience: float, *, read_only: bool = False) -> sqlite3.
     if read_only:
         if not path.is_file():
             raise UserError("no such file", where=str(path), remedy="check the path of the recorded answers")
-        mode = "mode=ro"
         log = path.with_name(path.name + "-wal")
-        if not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size):
+        if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+            mode = "mode=rw"  # so that SQLite can clear its side files away; `query_only` keeps the content as it is
+        elif log.exists() and log.stat().st_size:
+            mode = "mode=ro"
+        else:
             mode = "immutable=1"  # SQLite could not make its side files here, and needs none where nobody writes
         target = f"{path.absolute().as_uri()}?{mode}"
     else:
@@ -96,6 +99,8 @@ def connect(path: Path, patience: float, *, read_only: bool = False) -> sqlite3.
         target = path.absolute().as_uri()
     connection = sqlite3.connect(target, timeout=patience, isolation_level=None, check_same_thread=False, uri=True)
     connection.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
     return connection
 
 
