@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gguf import GGML_QUANT_SIZES, quants
 from gguf import GGMLQuantizationType as Kind
 
 from gguf_sample import SHAPE, TEXTS, gguf_tensors, random_model, tokenizer_keys, write_gguf
 from tandem.decoder import RopeScaling, Shape, gguf, load, weights
 from tandem.decoder.generate import generate
+from tandem.decoder.gguf_file import StoredTensor
 from tandem.decoder.rope import frequencies
 from tandem.errors import Failure, UserError
 from tandem.tokenizer import load as load_tokenizer
@@ -103,6 +105,17 @@ def test_transformers_loads_the_written_folder_with_its_tokenizer(dtype: torch.d
     assert [tokenizer.encode(text) for text in TEXTS[:3]] == ours.encode_batch(TEXTS[:3])
     assert (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id) == (1, 2, 2)
     assert tokenizer.chat_template == ours.chat_template is not None
+
+
+@pytest.mark.parametrize("kind", ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "Q4_0", "F16"])
+def test_taking_many_blocks_at_once_gives_the_values_of_taking_them_row_by_row(kind: str, tmp_path: Path) -> None:
+    rows, blocks = 6, 3
+    values, length = GGML_QUANT_SIZES[Kind[kind]]
+    values, length = (values, length) if values > 1 else (32, 64)
+    data = np.random.default_rng(1).integers(0, 256, (rows, blocks * length), np.uint8)
+    stored = StoredTensor("t", (rows, blocks * values), Kind[kind], data.reshape(-1))
+    expected = quants.dequantize(data, Kind[kind])
+    assert np.array_equal(stored.values(), expected.reshape(rows, -1), equal_nan=True)
 
 
 def test_every_end_of_an_answer_is_kept(tmp_path: Path) -> None:

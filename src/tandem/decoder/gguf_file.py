@@ -49,7 +49,8 @@ class StoredTensor:
         # Long rows of blocks instead of the tensor's own: the fewer array operations, the faster.
         blocks = len(self.data) // GGML_QUANT_SIZES[self.kind][1]
         try:
-            found = quants.dequantize(self.data.reshape(blocks // math.gcd(blocks, _AT_ONCE), -1), self.kind)
+            with np.errstate(invalid="ignore", over="ignore"):  # a damaged scale; who asks for the values looks at them
+                found = quants.dequantize(self.data.reshape(blocks // math.gcd(blocks, _AT_ONCE), -1), self.kind)
         except NotImplementedError:
             raise UserError(
                 f"tensor {self.name} is stored as {self.kind.name}, which cannot be read",
