@@ -203,7 +203,6 @@ class Budget:
         next_call = f", and the next call may take {worst}" if worst else ""
         return BudgetSpent(
             f"the budget of {what} is spent: {how_much} are gone{next_call}",
-            where=f"budget of {what}",
             remedy="raise the limit and run the same command again: recorded answers cost nothing",
         )
 
