@@ -116,7 +116,7 @@ class _Shown:
 
     def grow(self, text: str) -> None:
         """Print what is new; white space at either end waits for what follows it."""
-        text = text.strip()
+        text = _safe(text.strip())
         if self._live and len(text) > len(self.text):
             self.end()
             print(text[len(self.text) :], end="", flush=True)
@@ -128,10 +128,17 @@ def _print(completions: Sequence[Completion], shown: str, logprobs: bool) -> Non
     for number, completion in enumerate(completions, 1):
         if len(completions) > 1:
             print(f"── {number} " + "─" * 20)
-        print((completion.text.strip() or "(nothing)").removeprefix(shown))
+        print(_safe(completion.text.strip() or "(nothing)").removeprefix(shown))
         if logprobs and completion.tokens is not None:
             for token in completion.tokens:
                 print(f"  {token.logprob:9.4f}  {token.text!r}")
+
+
+def _safe(text: str) -> str:
+    """The text, on a terminal without characters that could steer it."""
+    from tandem.cli.answers import printable
+
+    return printable(text) if sys.stdout.isatty() else text
 
 
 def _print_notes(model: Model, completions: Sequence[Completion], sampling: Sampling, seconds: float) -> None:

@@ -25,12 +25,14 @@ BETWEEN_DRAWINGS = 0.2
 """Seconds between two looks of the live line."""
 
 
-def describe(model: Model, standing: Standing, total: int, seconds: float) -> str:
-    """One look at a run in words."""
-    done, written = standing.done, model.usage.completion_tokens
+def describe(model: Model, standing: Standing, total: int, seconds: float, seen: int = 0) -> str:
+    """One look at a run in words; `seen` are the tokens that were seen coming in answers not yet complete, too."""
+    done, written = standing.done, max(seen, model.usage.completion_tokens)
     parts = [f"{count(done)}/{count(total)}"]
     if written and seconds > 0:
         parts.append(f"{quantity(round(written / seconds, 1))} tokens/s")
+    if written and not done:
+        parts.append(f"{quantity(written)} tokens so far")
     parts += [f"{count(n)} {name}" for name in ("re-used", "refusal") if (n := model.tally[name])]
     if standing.failures:
         parts.append(f"{count(standing.failures)} failed")
@@ -44,11 +46,18 @@ def describe(model: Model, standing: Standing, total: int, seconds: float) -> st
 @contextlib.contextmanager
 def counting(model: Model, standing: Standing, total: int) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
     """Gives a coroutine function that shows progress on standard error until it is cancelled."""
+    from tandem.lm.growing import watching
+
     begun = time.monotonic()
     live = sys.stderr.isatty()
+    seen = 0
+
+    def token(_: str) -> None:
+        nonlocal seen
+        seen += 1
 
     def look() -> str:
-        return describe(model, standing, total, time.monotonic() - begun)
+        return describe(model, standing, total, time.monotonic() - begun, seen)
 
     async def show() -> None:
         while True:
@@ -60,6 +69,7 @@ def counting(model: Model, standing: Standing, total: int) -> Iterator[Callable[
                 print(look(), file=sys.stderr, flush=True)
 
     try:
-        yield show
+        with watching(token):
+            yield show
     finally:
         print(f"\r\x1b[K{look()}" if live else look(), file=sys.stderr, flush=True)

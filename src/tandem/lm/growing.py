@@ -11,10 +11,12 @@ import codecs
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from tandem.tokenizer import Tokenizer
 from tandem.types import Completion, Finish, Token, Usage
+
+if TYPE_CHECKING:
+    from tandem.tokenizer import Tokenizer
 
 WINDOW = 6
 """Tokens before the next one that are decoded with it where a token's text depends on its neighbours."""
