@@ -116,7 +116,7 @@ def test_an_applied_policy_stands_in_the_notes_the_tally_and_the_key(store):
     (record, _) = store.records()
     assert '"policies":["own-temperature"]' in record.request.body
     backend.abilities = ABLE
-    run(model.generate(HI, WARM, range(2)))
+    run(Model(backend, store=store, allow=["own-temperature"]).generate(HI, WARM, range(2)))
     assert len(backend.calls) == 2  # answers at a temperature are other answers
 
 

@@ -78,6 +78,10 @@ class Model:
         where the prices are not known.
         """
         self.backend, self.store = backend, store
+        self.name: str = backend.name
+        """The back end's: what answers are recorded under."""
+        self.abilities: Abilities = backend.abilities
+        """The back end's; allowed policies add to what may be asked."""
         self.allowed = policies.chosen(allow)
         self.tally: Counter[str] = Counter()
         """Named outcomes: answered, re-used, joined, truncated, refusal, filter, failed, notes of completions …"""
@@ -86,16 +90,6 @@ class Model:
         self._samples: InFlight[Slot, Completion] = InFlight()
         self._scores: InFlight[ScoreSlot, Score] = InFlight()
         self._counting = threading.Lock()
-
-    @property
-    def name(self) -> str:
-        """The back end's name: what answers are recorded under."""
-        return self.backend.name
-
-    @property
-    def abilities(self) -> Abilities:
-        """The back end's abilities; allowed policies add to what may be asked."""
-        return self.backend.abilities
 
     @property
     def spent(self) -> Cost:

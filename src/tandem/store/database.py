@@ -133,6 +133,9 @@ def prepare(connection: sqlite3.Connection, path: Path, patience: float) -> None
                 raise
             time.sleep(0.01)
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(
+        "PRAGMA cache_size = -16384"
+    )  # KiB; keys are hashes, so that an insert may touch any page of theirs
 
 
 def check(connection: sqlite3.Connection, path: Path) -> bool:
