@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,8 @@ def test_taking_many_blocks_at_once_gives_the_values_of_taking_them_row_by_row(k
     values, length = (values, length) if values > 1 else (32, 64)
     data = np.random.default_rng(1).integers(0, 256, (rows, blocks * length), np.uint8)
     stored = StoredTensor("t", (rows, blocks * values), Kind[kind], data.reshape(-1))
-    expected = quants.dequantize(data, Kind[kind])
+    with np.errstate(invalid="ignore", over="ignore"):
+        expected = quants.dequantize(data, Kind[kind])
     assert np.array_equal(stored.values(), expected.reshape(rows, -1), equal_nan=True)
 
 
@@ -136,6 +138,14 @@ def test_every_end_of_an_answer_is_kept(tmp_path: Path) -> None:
 def test_stretched_positions_are_read(keys: dict[str, Any], scaling: RopeScaling | None, tmp_path: Path) -> None:
     path = write_gguf(tmp_path / "m.gguf", change={f"llama.rope.scaling.{name}": v for name, v in keys.items()})
     assert gguf.read(path).shape.rope_scaling == scaling
+
+
+@pytest.mark.parametrize(("window", "kept"), [(16, 16), (0, None), (128, None)])
+def test_a_sliding_window_is_kept_where_it_is_shorter_than_the_context(
+    window: int, kept: int | None, tmp_path: Path
+) -> None:
+    path = write_gguf(tmp_path / "m.gguf", change={"llama.attention.sliding_window": window})
+    assert gguf.read(path).shape.window == kept
 
 
 @pytest.mark.parametrize("factor", [8.0, 32.0])
@@ -166,6 +176,9 @@ def test_the_rule_of_llama_3_is_found_again_in_its_divisors(factor: float, tmp_p
         ({"change": {"tokenizer.ggml.pre": "klingon"}}, ["tokenizer.ggml.pre", "klingon", "smollm"]),
         ({"change": {"tokenizer.ggml.model": "bert"}}, ["tokenizer.ggml.model", "'bert'"]),
         ({"change": {"tokenizer.ggml.eos_token_id": 9999}}, ["eos", "9999"]),
+        ({"change": {"tokenizer.ggml.bos_token_id": [1, 2]}}, ["tokenizer.ggml.bos_token_id", "[1, 2]"]),
+        ({"change": {"llama.rope.scaling.type": "yarn"}}, ["llama.rope.scaling.factor", "missing"]),
+        ({"change": {"llama.rope.freq_base": "many"}}, ["llama.rope.freq_base", "'many'"]),
         ({"drop": ["llama.attention.head_count"]}, ["llama.attention.head_count", "missing"]),
         ({"drop": ["tokenizer.ggml.tokens"]}, ["tokenizer.ggml.tokens", "missing"]),
         ({"drop": ["tokenizer.ggml.merges"]}, ["tokenizer.ggml.merges", "missing"]),
@@ -249,6 +262,18 @@ def test_a_place_that_cannot_be_written_is_a_failure_that_names_it(tmp_path: Pat
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(Failure, match="taken"):
         gguf.convert(path, tmp_path / "taken" / "out")
+
+
+def test_a_full_disk_is_a_failure_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "m.gguf")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(Failure, match="out"):
+            gguf.convert(path, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.gguf"]
 
 
 def test_an_embedding_table_may_have_more_rows_than_there_are_tokens(tmp_path: Path) -> None:

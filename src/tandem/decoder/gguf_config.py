@@ -75,13 +75,13 @@ def tensor_name(name: str) -> str:
 def architecture(metadata: Mapping[str, Any], where: str) -> str:
     """The architecture's name. Raises `UserError` when it is not one that is built."""
     name = metadata.get("general.architecture")
-    if name not in ARCHITECTURES:
+    if not isinstance(name, str) or name not in ARCHITECTURES:
         raise UserError(
             "names no architecture" if name is None else f"architecture {name!r} is not supported",
             where=f"{where}: general.architecture",
             remedy=f"use a model of one of {', '.join(ARCHITECTURES)}",
         )
-    return str(name)
+    return name
 
 
 def shape_of(
@@ -186,7 +186,9 @@ class _Reading:
 
     def token(self, name: str) -> int | None:
         value = self.metadata.get(f"tokenizer.ggml.{name}")
-        return None if value is None else int(value)
+        if value is not None and not isinstance(value, int):
+            raise UserError(f"is {value!r}, not a token's number", where=f"{self.where}: tokenizer.ggml.{name}")
+        return value
 
     def scaling(self, context: int) -> RopeScaling | None:
         kind, factor = self.get("rope.scaling.type"), self.number("rope.scaling.factor", 0.0)
@@ -194,7 +196,7 @@ class _Reading:
             kind, factor = "linear", self.number("rope.scale_linear")
         if kind in (None, "none") or (kind == "linear" and factor in (0.0, 1.0)):
             return None
-        original = self.get("rope.scaling.original_context_length")
+        original = self.whole("rope.scaling.original_context_length", 0)
         if kind == "linear":
             return RopeScaling("linear", factor, math.ceil(context / factor))
         if kind != "yarn":
@@ -215,7 +217,7 @@ class _Reading:
         return RopeScaling(
             "yarn",
             factor,
-            int(original),
+            original,
             beta_fast=self.number("rope.scaling.yarn_beta_fast", 32.0),
             beta_slow=self.number("rope.scaling.yarn_beta_slow", 1.0),
         )

@@ -142,7 +142,7 @@ def ends(metadata: Mapping[str, Any]) -> list[int]:
     found = [metadata.get(f"{_KEY}{name}_token_id") for name in ("eos", "eot", "eom")]
     tokens, types = metadata.get(f"{_KEY}tokens") or [], metadata.get(f"{_KEY}token_type") or []
     found += [i for i, (token, kind) in enumerate(zip(tokens, types)) if kind == _CONTROL and token in _ENDS]
-    return list(dict.fromkeys(int(i) for i in found if i is not None))
+    return list(dict.fromkeys(i for i in found if isinstance(i, int)))
 
 
 _MARKS = {"eos": "eos_token_id", "pad": "padding_token_id", "bos": "bos_token_id", "unk": "unknown_token_id"}
