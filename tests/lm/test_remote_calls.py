@@ -240,7 +240,7 @@ def test_a_context_that_is_too_long_loses_its_beginning_when_asked() -> None:
 
     kept, _ = run(lambda request: chat(["x"]), use, abilities=replace(able_by_format("completions"), context=50))
     assert kept.endswith("äend")
-    assert 120 < len(kept.encode()) <= 4 * 39
+    assert 20 < len(kept) < 60
 
 
 def test_scoring_that_is_not_declared_is_refused() -> None:
@@ -259,7 +259,7 @@ def test_lengths_are_estimates() -> None:
         return model.count(Text("word" * 100)), model.count(ASK)
 
     (text, turn), _ = run(lambda request: chat(["x"]), use)
-    assert (text.tokens, text.exact) == (100, False)
+    assert 80 < text.tokens < 120 and not text.exact
     assert turn.tokens > 4 and not turn.exact
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +33,7 @@ def test_tokens_together_are_the_answer_and_their_spans_its_bytes(case: tuple[st
     data = text.encode()
     assert "".join(token.text for token in placed) == text
     assert b"".join(data[token.start : token.end] for token in placed) == data
-    assert all(a.end == b.start for a, b in zip(placed, placed[1:], strict=False))
+    assert all(a.end == b.start for a, b in pairwise(placed))
 
 
 @given(divided(), st.integers(0, 30))
@@ -69,16 +71,30 @@ def test_pieces_that_hide_parts_of_characters_still_cover_the_answer(case: tuple
     assert "".join(token.text for token in placed) == text
 
 
-def test_a_character_in_three_tokens_belongs_to_the_last_of_them() -> None:
-    placed = tokens("a漢b", listed([b"a", UNKNOWN, UNKNOWN, UNKNOWN, b"b"]))
+def test_a_character_in_three_tokens_is_the_text_of_the_last_and_a_byte_of_each() -> None:
+    placed = tokens("a漢b", listed([b"a", UNKNOWN, UNKNOWN, UNKNOWN, b"b", b"<|end|>"]))
     assert placed is not None
     assert [(token.text, token.start, token.end) for token in placed] == [
         ("a", 0, 1),
-        ("", 1, 1),
-        ("", 1, 1),
-        ("漢", 1, 4),
+        ("", 1, 2),
+        ("", 2, 3),
+        ("漢", 3, 4),
         ("b", 4, 5),
     ]
+
+
+@given(divided(st.text("aé漢😀 ", min_size=1, max_size=12)), st.lists(st.sampled_from([b"<s>", b"x"]), max_size=2))
+def test_hidden_characters_at_the_end_of_a_prompt_are_found_from_behind(
+    case: tuple[str, list[bytes]], before: list[bytes]
+) -> None:
+    text, pieces = case
+    shown = [piece.decode(errors="replace").encode() for piece in pieces]
+    spans = place(text.encode(), [*before, b"|", *shown], late=True)
+    if spans is not None:
+        covered = [span for span in spans[len(before) + 1 :] if span]
+        assert covered[0].start == 0 and covered[-1].end == len(text.encode())
+        assert all(a.end == b.start for a, b in pairwise(covered))
+        assert spans[len(before)] is None
 
 
 def test_pieces_of_another_answer_are_refused() -> None:

@@ -7,6 +7,8 @@ did not come (`remote` does), or decide what a missing ability means (policies d
 
 from __future__ import annotations
 
+import math
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,6 +34,10 @@ NOTES = {
     "finish-unknown": "the server gave a reason for ending that is not known here; taken as a stop",
 }
 """What can stand in `Completion.notes` of a remote model, and what it means."""
+
+_BEYOND_ASCII = bytes(range(0x80, 0x100))
+_DIGITS = string.digits.encode()
+_PUNCTUATION = string.punctuation.encode()
 
 
 @dataclass(frozen=True)
@@ -115,8 +121,17 @@ def completions(reply: Part, choices: Sequence[Choice], counts: Counts | None, a
 
 
 def estimated(text: str) -> int:
-    """About how many tokens a text has: a token per four bytes, a little more than English takes."""
-    return -(-len(text.encode(errors="replace")) // 4)
+    """About how many tokens a text has, by kinds of bytes.
+
+    Between 0.8 and 1.1 of the true number for English, code and Hindi with SmolLM2's tokenizer, which has few words of
+    other languages: half of it there, where a token per four bytes would be a quarter.
+    """
+    data = text.encode(errors="replace")
+    plain = data.translate(None, _BEYOND_ASCII)
+    words = plain.translate(None, _DIGITS)
+    letters = words.translate(None, _PUNCTUATION)
+    digits, marks = len(plain) - len(words), len(words) - len(letters)
+    return math.ceil(len(letters) / 4.8 + digits * 0.7 + marks * 0.6 + (len(data) - len(plain)) / 2.2)
 
 
 def _completion(choice: Choice, usage: Usage, served: str, common: Sequence[str], asked: Asked) -> Completion:

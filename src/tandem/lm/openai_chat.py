@@ -15,7 +15,7 @@ from tandem.errors import Unsupported
 from tandem.lm.answers import Asked, Choice, Counts, completions
 from tandem.lm.endpoints import Endpoint
 from tandem.lm.reply import Part
-from tandem.lm.spans import Piece, Span, place, spelled
+from tandem.lm.spans import Piece, Span, place, spelled, torn
 from tandem.types import Chat, Completion, Finish, Prompt, Score
 
 PATH = "/chat/completions"
@@ -75,7 +75,8 @@ def scoring_body(endpoint: Endpoint, context: Prompt, continuation: str) -> dict
 
 def scored(endpoint: Endpoint, reply: Part, context: Prompt, continuation: str) -> Score:
     """How likely the continuation was, out of the reply to `scoring_body`."""
-    return score_at_end(reply["prompt_logprobs"], continuation)
+    prefill = context.prefill if isinstance(context, Chat) else ""
+    return score_at_end(reply["prompt_logprobs"], prefill, continuation)
 
 
 # ── Shared with the completions format ──────────────────────────────────────────────────────────────────────────────
@@ -135,12 +136,14 @@ def listed(part: Part) -> tuple[Piece, ...]:
     return tuple(pieces)
 
 
-def score_at_end(listing: Part, continuation: str) -> Score:
-    """Score of a continuation that ends a prompt whose tokens vLLM lists: of each, its and the likeliest logprob."""
+def score_at_end(listing: Part, before: str, continuation: str) -> Score:
+    """Score of a continuation that ends a prompt whose tokens vLLM lists: of each, its and the likeliest logprob.
+
+    `before` is what is known of the text in front of it; a chat template may have put more there.
+    """
     pieces: list[Piece] = []
     for position in listing.items():
-        if position.value is None:  # the first token of a prompt follows nothing
-            pieces.append(Piece(b"", None))
+        if position.value is None:  # the first token of a prompt follows nothing, and its text is not told
             continue
         entries = position.entries()
         if not entries:
@@ -150,15 +153,24 @@ def score_at_end(listing: Part, continuation: str) -> Score:
         best = max(entry["logprob"].number() for _, entry in entries)
         logprob = own["logprob"].number()
         pieces.append(Piece(spelled(own["decoded_token"].text()), logprob, logprob >= best))
-    spans = place(continuation.encode(), [piece.data for piece in pieces], late=True)
-    return score(listing, pieces, spans, 0)
+    data = [piece.data for piece in pieces]
+    start = len(before.encode())
+    if spans := place((before + continuation).encode(), data, late=True):
+        return score(listing, pieces, spans, start)
+    return score(listing, pieces, place(continuation.encode(), data, late=True), 0)
 
 
 def score(listing: Part, pieces: Sequence[Piece], spans: Sequence[Span | None] | None, start: int) -> Score:
     """Sum over the tokens that reach beyond byte `start`; a token across the border belongs to the continuation."""
     if spans is None:
-        raise listing.malformed(f"the tokens of {listing.path} do not add up to the text that was sent")
-    inside = [piece for piece, span in zip(pieces, spans, strict=True) if span and span.end > start]
+        raise listing.malformed(
+            f"the tokens of {listing.path} do not add up to the text that was sent (the first one's is not told)"
+        )
+    if torn(spans, [piece.data for piece in pieces], start):
+        raise listing.malformed(f"the tokens of {listing.path} hide where the continuation begins")
+    inside = [
+        piece for piece, span in zip(pieces, spans, strict=True) if span and (span.end > start or span.start >= start)
+    ]
     if any(piece.logprob is None for piece in inside):
         raise listing.malformed(
             f"{listing.path} has no log-probability for the first token; this model needs a context before it"

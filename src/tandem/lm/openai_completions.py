@@ -64,9 +64,9 @@ def scored(endpoint: Endpoint, reply: Part, context: Prompt, continuation: str) 
     choices = reply["choices"].items()
     if not choices:
         raise reply.malformed("the reply has no answer")
-    if endpoint.scoring == "prompt-logprobs":
-        return score_at_end(choices[0]["prompt_logprobs"], continuation)
     before = _plain(endpoint, context)
+    if endpoint.scoring == "prompt-logprobs":
+        return score_at_end(choices[0]["prompt_logprobs"], before, continuation)
     text = choices[0]["text"].text()
     if not text.startswith(before + continuation):
         raise reply.malformed('the server did not echo the prompt; take scoring = "echo" out of its endpoint')

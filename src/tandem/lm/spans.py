@@ -16,9 +16,12 @@ from tandem.types import Token
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}".encode()
 """What a server writes where a token holds a part of a character only."""
-LONGEST = 4
-"""Bytes that one such mark may stand for."""
+MOST_MARKS = 2
+"""Tokens before a text that are not part of it, such as a start mark."""
+MOST_OUTSIDE = 8
+"""Hiding pieces behind a text's last one that are looked at before the pieces are given up as another text's."""
 
+_BEYOND_ASCII = bytes(range(0x80, 0x100))
 _ESCAPED = re.compile(r"\\x([0-9a-fA-F]{2})")
 
 
@@ -40,6 +43,8 @@ class Span(NamedTuple):
     """The first."""
     end: int
     """One past the last."""
+    sure: bool = True
+    """False where the bytes of several pieces that hide theirs were shared out by guess."""
 
 
 def spelled(token: str) -> bytes:
@@ -60,7 +65,7 @@ def place(answer: bytes, pieces: Sequence[bytes], *, late: bool = False) -> list
     else:
         first = whole.find(answer)
     if first < 0:
-        return _around_unknown(answer, pieces) if UNKNOWN in whole else None
+        return _around_unknown(answer, pieces, late) if UNKNOWN in whole else None
     spans: list[Span | None] = []
     at = -first
     for piece in pieces:
@@ -96,36 +101,119 @@ def tokens(
     return tuple(placed) if covered == length else None
 
 
-def _around_unknown(answer: bytes, pieces: Sequence[bytes]) -> list[Span | None] | None:
-    """`place` from the first byte on where some pieces hold U+FFFD: each run of them covers what lies between."""
+def torn(spans: Sequence[Span | None], pieces: Sequence[bytes], border: int) -> bool:
+    """Whether it is a guess which pieces stand before byte `border` and which behind it."""
+    run: list[Span] = []
+    before = b""
+    for piece, span in zip([*pieces, b""], [*spans, None], strict=True):
+        if span and not span.sure:
+            run.append(span)
+            continue
+        if run:
+            begins = run[0].start < border or (run[0].start == border == 0 and UNKNOWN in before)
+            if begins and border < run[-1].end:
+                return True
+            run = []
+        before = piece
+    return False
+
+
+def _around_unknown(answer: bytes, pieces: Sequence[bytes], late: bool) -> list[Span | None] | None:
+    """`place` where some pieces hold U+FFFD; the answer begins with one of the first pieces, or ends with the last."""
+    if late:
+        spans = _in_order(answer[::-1], [piece[::-1] for piece in reversed(pieces)], UNKNOWN[::-1])
+        size = len(answer)
+        return spans and [span and Span(size - span.end, size - span.start, span.sure) for span in reversed(spans)]
+    for marks in range(MOST_MARKS + 1):
+        if spans := _in_order(answer, pieces[marks:], UNKNOWN):
+            return [None] * marks + spans
+    return None
+
+
+def _in_order(answer: bytes, pieces: Sequence[bytes], unknown: bytes) -> list[Span | None] | None:
+    """Spans of pieces that cover `answer` from its first byte on; those after its last byte get none."""
     spans: list[Span | None] = []
-    at, run, room = 0, 0, 0
-    for piece in pieces:
-        if UNKNOWN in piece or (run and not piece):
-            run, room = run + 1, room + len(piece) // len(UNKNOWN) * LONGEST + len(piece)
-            spans.append(None)
+    run: list[bytes] = []  # pieces that hide something, since the last clear one
+    at = 0
+    for piece in [*pieces, b""]:
+        last = len(spans) + len(run) == len(pieces)
+        if not last and (unknown in piece or (run and not piece)):
+            run.append(piece)
             continue
-        rest = answer[at:]
-        found = at if not run else answer.find(piece, at, at + room + len(piece))
-        if not rest and not run:
-            spans.append(None)
-            continue
-        if found < 0 or not (answer.startswith(piece, found) or (piece.startswith(rest) and not run)):
-            # Behind the answer's last bytes there may be an end mark.
-            found = len(answer) if run and len(rest) <= room else -1
-        if found < 0:
+        if run:
+            hidden = None if last else _hidden(answer, at, run, unknown, before=piece)
+            if hidden is None:
+                hidden = _ending(answer, at, run, unknown)
+            if hidden is None:
+                return None
+            spans += [*hidden, *[None] * (len(run) - len(hidden))]
+            at = hidden[-1].end if hidden else at
+            run = []
+        if last:
+            break
+        covered = answer[at : at + len(piece)]
+        if not piece.startswith(covered) or (covered != piece and at + len(covered) < len(answer)):
             return None
-        _fill(spans, run, at, found)
-        end = min(found + len(piece), len(answer))
-        spans.append(Span(found, end) if found < end or (not piece and rest) else None)
-        at, run, room = end, 0, 0
-    if len(answer) - at > room:
+        spans.append(Span(at, at + len(covered)) if at < len(answer) else None)
+        at += len(covered)
+    return spans if at == len(answer) else None
+
+
+def _ending(answer: bytes, at: int, run: Sequence[bytes], unknown: bytes) -> list[Span] | None:
+    """Spans of the pieces with which the answer ends: all of a run, or some, and the others stand outside."""
+    for used in (*range(len(run), max(0, len(run) - MOST_OUTSIDE), -1), 0):
+        if (hidden := _hidden(answer, at, run[:used], unknown)) is not None:
+            return [span._replace(sure=span.sure and used == len(run)) for span in hidden]
+    return None
+
+
+def _hidden(
+    answer: bytes, at: int, run: Sequence[bytes], unknown: bytes, before: bytes | None = None
+) -> list[Span] | None:
+    """Spans of pieces from byte `at` to where `before` follows, or to the end of the answer.
+
+    A mark stands for one to three bytes beyond ASCII. Marks in a row reach to the first place where what follows them
+    can stand, and share what they cover evenly, which is sure only when each gets one byte.
+    """
+    parts = _parts(run, unknown)
+    spans: list[Span | None] = [None] * len(run)
+    for number, (clear, owners) in enumerate(parts):
+        follows = parts[number + 1][0] if number + 1 < len(parts) else before
+        count = len(owners)
+        if clear:
+            end = at + len(clear) if answer.startswith(clear, at) else -1
+        elif follows is None:
+            end = len(answer)
+        else:
+            end = answer.find(follows, at + count, at + 3 * count + len(follows))
+        if not clear and (not count <= end - at <= 3 * count or answer[at:end].translate(None, _BEYOND_ASCII)):
+            return None
+        if end < 0:
+            return None
+        sure = bool(clear) or count in (1, end - at)
+        for n, owner in enumerate(owners):
+            first, after = at + (end - at) * n // count, at + (end - at) * (n + 1) // count
+            so_far = spans[owner] or Span(first, first)
+            spans[owner] = Span(so_far.start, after, so_far.sure and sure)
+        at = end
+    if not (at == len(answer) if before is None else answer.startswith(before, at)):
         return None
-    _fill(spans, run, at, len(answer))
-    return spans
+    placed: list[Span] = []
+    for span in reversed(spans):  # pieces of nothing stand where the next one begins
+        begin = placed[-1].start if placed else at
+        placed.append(span or Span(begin, begin))
+    return placed[::-1]
 
 
-def _fill(spans: list[Span | None], run: int, start: int, end: int) -> None:
-    """Give the last `run` entries the bytes from `start` to `end`: all to the last, where the character is complete."""
-    for index in range(len(spans) - run, len(spans)):
-        spans[index] = Span(start, end) if index == len(spans) - 1 else Span(start, start)
+def _parts(run: Sequence[bytes], unknown: bytes) -> list[tuple[bytes, list[int]]]:
+    """Clear texts, each with its piece, and marks in a row (an empty text), with the piece of each mark."""
+    parts: list[tuple[bytes, list[int]]] = []
+    for index, piece in enumerate(run):
+        for number, clear in enumerate(piece.split(unknown)):
+            if number and parts and not parts[-1][0]:
+                parts[-1][1].append(index)
+            elif number:
+                parts.append((b"", [index]))
+            if clear:
+                parts.append((clear, [index]))
+    return parts
