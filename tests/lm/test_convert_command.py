@@ -57,7 +57,7 @@ def test_a_gguf_file_becomes_a_folder_and_the_command_says_what_it_wrote(
     model = decoder.load(tmp_path / "out")
     assert model.dtype == torch.bfloat16
     assert f"{model.shape.parameters():,} parameters in bfloat16" in out
-    assert "16 tensors in Q8_0" in out and "5 tensors in F32" in out
+    assert "from m.gguf: Q8_0 × 16, F32 × 5 tensors" in out
     assert tokenizer.load(tmp_path / "out").chat_template
 
 

@@ -58,7 +58,9 @@ def run(options: argparse.Namespace) -> int:
     name = str(dtype).removeprefix("torch.")
     print(f"{where}: {number:,} parameters in {name}, {size / 1e6:,.1f} MB")
     if file is not None:
-        print(f"  from {source.name}: " + ", ".join(f"{n} tensors in {t}" for t, n in file.types.most_common()))
+        print(
+            f"  from {source.name}: " + ", ".join(f"{kind} × {n}" for kind, n in file.types.most_common()) + " tensors"
+        )
     if options.adapter:
         print(f"  {options.adapter} is merged in" if options.merge else f"{options.out / 'adapter'}: the adapter")
     return 0
