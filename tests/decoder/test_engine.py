@@ -182,7 +182,7 @@ def test_a_cancelled_request_leaves_and_the_others_end():
 def test_an_answer_ends_where_its_watcher_says():
     ended = []
     engine = Engine(MODELS[0])
-    run(engine, [Writing([1, 2], 50, ended.append, watch=lambda sample, token: len(ended) == 0 and token >= 0)])
+    run(engine, [Writing([1, 2], 50, ended.append, watch=lambda sample, token, logprob: token >= 0 >= logprob)])
     assert ended[0].finish == "stop" and len(ended[0].tokens) == 1
 
 

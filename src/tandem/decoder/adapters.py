@@ -95,6 +95,16 @@ def attach(model: Decoder, lora: LoRA, *, seed: int = 0) -> None:
             projection.adapters[part] = adapter
 
 
+def twin(model: Decoder) -> Decoder:
+    """A second model over the same base weights, to which an adapter of its own can be attached."""
+    with torch.device("meta"):
+        other = Decoder(model.shape)
+    for module, theirs in zip(other.modules(), model.modules(), strict=True):
+        module._parameters.update(theirs._parameters)
+    other.compute = model.compute
+    return other.train(model.training)
+
+
 def detach(model: Decoder) -> None:
     """Take the adapters off; the base weights are as before, and trainable again."""
     for _, _, projection in _targets(model):

@@ -39,7 +39,7 @@ ROWS = 256
 """Answers in progress at once."""
 PASS_TOKENS = 2_048
 """Tokens of prompts and texts read in one pass, at most; each answer in progress adds one."""
-MEMORY = 1 << 30
+MEMORY = 2 << 30
 """Bytes for keys and values, shared spans and tails together."""
 SHARE = 16
 """Tokens from which a common beginning is worth a span of its own."""
@@ -69,8 +69,8 @@ class Writing:
     """Tokens that end an answer and are not part of it."""
     logprobs: bool = False
     """Whether log-probabilities are wanted."""
-    watch: Callable[[int, int], bool] | None = None
-    """Called with (sample, token) after each token; True ends the answer there."""
+    watch: Callable[[int, int, float], bool] | None = None
+    """Called with (sample, token, its log-probability) after each token; True ends the answer there."""
     cancelled: bool = False
     """Set it to have the engine drop what is left."""
 
@@ -385,7 +385,7 @@ class Engine:
         if job.logprobs:
             row.logprobs.append(logprob)
         row.feed = [token]
-        if job.watch is not None and job.watch(row.sample, token):
+        if job.watch is not None and job.watch(row.sample, token, logprob):
             self._end(row, "stop")
         elif len(row.answer) >= job.max_tokens or len(job.prompt) + len(row.answer) >= self.context:
             self._end(row, "length")

@@ -60,7 +60,7 @@ def stream(
     engine = Engine(model)
     new: list[int] = []
 
-    def watch(sample: int, token: int) -> bool:
+    def watch(sample: int, token: int, logprob: float) -> bool:
         new.append(token)
         return False
 

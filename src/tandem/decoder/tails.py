@@ -16,7 +16,7 @@ from torch import Tensor
 from tandem.decoder.shape import Shape
 
 SMALLEST = 64
-"""Tokens of the smallest slot; sizes double from there."""
+"""Tokens of the smallest slot."""
 
 
 class Pool:
@@ -118,5 +118,6 @@ class Tails:
 
 
 def slot(tokens: int) -> int:
-    """Size of the slot that holds so many tokens."""
-    return max(SMALLEST, 1 << (tokens - 1).bit_length())
+    """Size of the slot that holds so many tokens: 2ⁿ or 1.5 · 2ⁿ."""
+    power = max(SMALLEST, 1 << (tokens - 1).bit_length())
+    return power * 3 // 4 if SMALLEST < power and tokens <= power * 3 // 4 else power

@@ -8,6 +8,7 @@ decoder (`local:DIR`) serves the families it knows.
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,16 +16,15 @@ from typing import Any
 
 import tokenizers
 import torch
-import xxhash
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tandem.decoder.sampling import Rule, stream_of
 from tandem.errors import UserError
-from tandem.lm.growing import Growing, speller
+from tandem.lm.growing import WATCH, Growing, speller
+from tandem.lm.names import content_name
 from tandem.lm.padded import BATCH_TOKENS, Generation, Padded, Row, Scoring
 from tandem.lm.wording import Wording
-from tandem.text import canonical
 from tandem.tokenizer import Tokenizer
 from tandem.types import Abilities, Completion, Count, Prompt, Sampling, Score, Usage
 
@@ -33,9 +33,6 @@ UNKNOWN_CONTEXT = 2048
 """Tokens where the configuration names no limit (relative positions)."""
 CUDA_SHARE = 0.3
 """Share of a card's free memory that a batch's cache may take."""
-
-_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
-"""What decides the answers: weights, configuration, tokenizer, template."""
 
 
 class HuggingFace:
@@ -97,7 +94,7 @@ class HuggingFace:
             _float_logits(model)
         made = _tokenizer(auto, config, folder)
         wording = Wording(made, context=_context(config, auto), lead=_lead(auto, made))
-        name = _name([folder] if adapter is None else [folder, Path(adapter)], str(dtype))
+        name = content_name("hf", [folder] if adapter is None else [folder, Path(adapter)], str(dtype))
         return cls(
             model,
             wording,
@@ -177,8 +174,8 @@ class HuggingFace:
         return await asyncio.gather(*(asyncio.wrap_future(job.future) for job in jobs))
 
     def _starter(self, ids: Sequence[int], sampling: Sampling) -> Callable[[], Growing]:
-        made = self.wording.tokenizer
-        return lambda: Growing(speller(made, ids), stop=sampling.stop, logprobs=sampling.logprobs)
+        made, watch = self.wording.tokenizer, WATCH.get()  # answers are begun on the thread, which has its own context
+        return lambda: Growing(speller(made, ids), stop=sampling.stop, logprobs=sampling.logprobs, watch=watch)
 
 
 # ── Loading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -262,7 +259,9 @@ def _adapted(model: Any, adapter: Path) -> Any:
         raise UserError(
             "no adapter here", where=str(adapter), remedy="name a folder with adapter_config.json and *.safetensors"
         )
-    return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft's own use of transformers
+        return PeftModel.from_pretrained(model, adapter).merge_and_unload()
 
 
 def _tokenizer(auto: Any, config: Any, folder: Path) -> Tokenizer:
@@ -323,16 +322,3 @@ def _batch_tokens(config: Any, device: torch.device, dtype: torch.dtype) -> int:
     per_column = 2 * width * layers * share * dtype.itemsize
     free, _ = torch.cuda.mem_get_info(device)
     return max(BATCH_TOKENS, min(1 << 20, int(free * CUDA_SHARE / per_column)))
-
-
-def _name(folders: Sequence[Path], dtype: str) -> str:
-    """Hash of everything that decides an answer: the files' content, and the arithmetic."""
-    parts: list[tuple[str, str]] = []
-    for number, folder in enumerate(folders):
-        for file in sorted({file for pattern in _FILES for file in folder.glob(pattern)}):
-            digest = xxhash.xxh3_128()
-            with file.open("rb") as f:
-                while block := f.read(1 << 22):
-                    digest.update(block)
-            parts.append((f"{number}/{file.name}", digest.hexdigest()))
-    return f"hf-{xxhash.xxh3_128_hexdigest(canonical([parts, dtype]))[:16]}"

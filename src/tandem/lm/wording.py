@@ -96,3 +96,11 @@ class Wording:
         """The id an empty text is replaced by: begin of text where there is one, else end of text."""
         bos = self.tokenizer.bos
         return self.tokenizer.end if bos is None else bos
+
+
+def lead_of(tokenizer: Tokenizer) -> list[int]:
+    """Ids that the tokenizer's own post-processor puts in front of a text (Llama's begin of text)."""
+    plain = tokenizer.encode("a")
+    whole: list[int] = tokenizer.core.encode("a", add_special_tokens=True).ids
+    at = next((n for n in range(len(whole)) if whole[n : n + len(plain)] == plain), 0)
+    return whole[:at]
