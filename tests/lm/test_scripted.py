@@ -55,6 +55,11 @@ def test_samples_are_answers_by_index_and_begin_again_after_the_last():
     assert said(model, samples=range(1, 2)) == ["b"]
 
 
+def test_the_prompt_is_read_once_for_all_samples():
+    usages = [completion.usage for completion in ask(Scripted({"": "a"}), samples=range(3))]
+    assert [usage.prompt_tokens - usage.cached_tokens for usage in usages] == [6, 0, 0]
+
+
 def test_at_temperature_0_every_sample_is_the_first_answer():
     assert said(Scripted({"": ["a", "b"]}), sampling=Sampling(), samples=range(3)) == ["a", "a", "a"]
 

@@ -195,7 +195,8 @@ def _tell(options: argparse.Namespace, model: Model, standing: Standing, total: 
     outcomes = [f"{count(n)} {name}" for name in named if (n := model.tally[name])]
     used = model.usage
     print(f"{options.out}: {count(standing.done - standing.failures)} of {count(total)} prompts answered")
-    parts = [*outcomes, f"{count(used.prompt_tokens)} tokens read", f"{count(used.completion_tokens)} written"]
+    cached = f" ({count(used.cached_tokens)} from a cache)" if used.cached_tokens else ""
+    parts = [*outcomes, f"{count(used.prompt_tokens)} tokens read{cached}", f"{count(used.completion_tokens)} written"]
     print("  " + " · ".join([*parts, *([cost] if (cost := cost_of(model)) else [])]))
     for line, kind, message in standing.failed[:10]:
         print(f"  line {line.number} (id {line.id}): {kind}: {message}", file=sys.stderr)

@@ -121,12 +121,12 @@ class Scripted:
         """
         self.calls.append((prompt, sampling, samples))
         read = self._fitting_in(prompt)
-        number, found = self._rule(prompt, "answers")
-        await self._happen(number, prompt)
-        rule = self.rules[number]
+        place, found = self._rule(prompt, "answers")
+        await self._happen(place, prompt)
+        rule = self.rules[place]
         return tuple(
-            self._completion(rule, found, 0 if sampling.temperature == 0 else index, sampling, read)
-            for index in samples
+            self._completion(rule, found, 0 if sampling.temperature == 0 else index, sampling, read, cached=number > 0)
+            for number, index in enumerate(samples)
         )
 
     async def score(
@@ -197,7 +197,7 @@ class Scripted:
             raise CallFailed(f"rule {number + 1} fails on purpose", kind=rule.fails, where=self.name)
 
     def _completion(
-        self, rule: Rule, found: re.Match[str] | None, index: int, sampling: Sampling, read: int
+        self, rule: Rule, found: re.Match[str] | None, index: int, sampling: Sampling, read: int, *, cached: bool
     ) -> Completion:
         said = rule.answers[index % len(rule.answers)]
         if isinstance(said, str):
@@ -217,7 +217,13 @@ class Scripted:
             start = tokens[-1].end if tokens else 0
             logprob = said.logprobs[n] if n < len(said.logprobs) else rule.logprob
             tokens.append(Token(word, logprob, start, start + len(word.encode(errors="replace"))))
-        return Completion(text, finish, tuple(tokens) if sampling.logprobs else None, Usage(read, written), self.name)
+        return Completion(
+            text,
+            finish,
+            tuple(tokens) if sampling.logprobs else None,
+            Usage(read, written, cached_tokens=read if cached else 0),
+            self.name,
+        )
 
 
 def words(text: str) -> list[str]:
