@@ -83,6 +83,27 @@ def test_a_database_of_another_program_is_refused_and_left_as_it_is(tmp_path):
     assert (tmp_path / "other.db").read_bytes() == before
 
 
+def test_a_damaged_file_and_a_spoilt_row_are_said(tmp_path):
+    path = tmp_path / "answers.db"
+    with Store(path) as store:
+        put(store, *(sample("we", number) for number in range(200)))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE draws SET notes = '[' WHERE id = 1")
+    connection.close()
+    with Store(path) as store:
+        with pytest.raises(Failure, match="a row cannot be read"):
+            store.find(sample("we", 0).request, [0], max_tokens=16)
+        with pytest.raises(Failure, match="a row cannot be read"):
+            list(store.records())
+    content = bytearray(path.read_bytes())
+    for at in range(3 * 4096, len(content), 997):
+        content[at] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(Failure, match="the file is damaged") as error, Store(path) as store:
+        list(store.records())
+    assert ".recover" in error.value.remedy
+
+
 def test_an_empty_file_left_by_a_kill_becomes_a_store(tmp_path):
     (tmp_path / "answers.db").touch()
     with Store(tmp_path / "answers.db") as store:

@@ -178,8 +178,12 @@ def explained(path: Path, patience: float) -> Iterator[None]:
     """Turn SQLite's and the system's errors into ours, with the place and the remedy."""
     try:
         yield
+    except TandemError:
+        raise
     except sqlite3.Error as e:
         raise explanation(e, path, patience) from e
+    except ValueError as e:  # a cell that somebody changed, or that the disk did
+        raise Failure(f"a row cannot be read ({e})", where=str(path), remedy="mend or delete that row") from e
     except OSError as e:
         raise UserError(
             f"cannot be opened ({e.strerror or e})", where=str(path), remedy="check the folder and its permissions"

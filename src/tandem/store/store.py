@@ -155,9 +155,10 @@ class Store:
             while True:
                 with self._reading() as reader:
                     batch = reader.execute(query, (last, wanted, wanted, _BATCH)).fetchall()
-                if not batch:
+                    found = [rows.record(table, row) for row in batch]
+                if not found:
                     break
-                yield from (rows.record(table, row) for row in batch)
+                yield from found
                 last = batch[-1][0]
 
     def add(self, records: Iterable[Record]) -> tuple[int, int]:
