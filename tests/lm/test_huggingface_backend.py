@@ -14,7 +14,7 @@ from tandem import decoder
 from tandem import tokenizer as tokenizers
 from tandem.decoder.sampling import Rule, choose, stream_of, uniform
 from tandem.errors import UserError
-from tandem.lm.growing import Growing, speller
+from tandem.lm.growing import Growing, speller, watching
 from tandem.lm.huggingface import BATCH_TOKENS, HuggingFace
 from tandem.lm.padded import Generation, Row
 from tandem.types import LM, Chat, Message, Sampling, Text, Usage
@@ -233,6 +233,17 @@ def test_a_stop_text_cuts_the_answer_and_its_tokens(backends):
     (answer,) = ask(backends["gpt2"], "Karo", sampling=sampling)[0]
     assert (answer.text, answer.finish) == (whole[: whole.index(stop)], "stop")
     assert "".join(token.text for token in answer.tokens) == answer.text
+
+
+def test_an_answer_can_be_watched_and_a_stop_text_is_never_seen(backends):
+    seen = []
+    with watching(seen.append):
+        (whole,) = ask(backends["gpt2"], "Karo", sampling=Sampling(max_tokens=20, ignore_end=True))[0]
+    assert seen[-1] == whole.text and all(whole.text.startswith(part) for part in seen) and len(seen) > 3
+    stop = whole.text[5:8]
+    with watching(seen.append):
+        (answer,) = ask(backends["gpt2"], "Karo", sampling=Sampling(max_tokens=20, ignore_end=True, stop=(stop,)))[0]
+    assert seen[-1] == answer.text
 
 
 def test_a_conversation_is_laid_out_by_the_template_and_continues_its_prefill(backends, references):
