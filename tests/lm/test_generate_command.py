@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -328,14 +327,26 @@ def test_a_narrow_terminal_gets_one_line_that_fits(place):
     assert all(len(look) < 24 for look in looks[1:-1])
 
 
-def test_a_full_disk_is_one_message(generate, place):
-    if not Path("/dev/full").exists():
-        pytest.skip("needs /dev/full")
+def test_what_is_no_regular_file_is_never_replaced(generate, place):
+    pipe = place / "pipe"
+    os.mkfifo(pipe)
     write(place / "prompts.jsonl", asked(1))
+    arguments = ["generate", str(place / "prompts.jsonl"), "--model", f"scripted:{place}/rules.toml"]
+    assert main([*arguments, "--out", str(pipe)]) == 2
+    assert main(["generate", str(pipe), "--out", str(place / "out.jsonl")]) == 2
+    assert pipe.is_fifo()
+
+
+def test_a_folder_that_cannot_be_written_is_one_message(place):
+    write(place / "prompts.jsonl", asked(1))
+    (place / "file").write_text("")
+    arguments = ["generate", str(place / "prompts.jsonl"), "--model", f"scripted:{place}/rules.toml"]
     done = subprocess.run(
-        [*command(place)[:-3], "/dev/full/out.jsonl", *command(place)[-2:]], capture_output=True, text=True
+        [sys.executable, "-m", "tandem.cli.main", *arguments, "--out", f"{place}/file/out.jsonl"],
+        capture_output=True,
+        text=True,
     )
-    assert done.returncode in (1, 2) and "Traceback" not in done.stderr
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr and f"{place}/file" in done.stderr
 
 
 def test_memory_does_not_grow_with_slow_first_prompts(place):

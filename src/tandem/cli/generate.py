@@ -73,8 +73,12 @@ def _check(options: argparse.Namespace) -> None:
 
     if options.concurrency is not None and options.concurrency < 1:
         raise UserError(f"is {options.concurrency}", where="--concurrency", remedy="give at least 1")
-    if options.out.is_dir():
-        raise UserError("is a folder", where=f"--out {options.out}", remedy="name a file")
+    if options.prompts.exists() and not options.prompts.is_file():
+        remedy = "name a file: it is read once to check it, and once to ask"
+        raise UserError("is not a regular file", where=str(options.prompts), remedy=remedy)
+    if options.out.exists() and not options.out.is_file():
+        kind = "a folder" if options.out.is_dir() else "not a regular file, and would be replaced"
+        raise UserError(f"is {kind}", where=f"--out {options.out}", remedy="name a file")
     if options.out.exists() and options.prompts.exists() and options.out.samefile(options.prompts):
         raise UserError("is the file of prompts", where=f"--out {options.out}", remedy="name another file")
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from tandem.errors import BudgetSpent, CallFailed
+from tandem.errors import BudgetSpent, CallFailed, UserError
 from tandem.lm.model import Model
 from tandem.lm.prompts import Line
 from tandem.runs import disk_failure
@@ -68,8 +68,11 @@ async def answer_all(
 ) -> Standing:
     """Ask for `samples` answers to every line and write `out`, whole or not at all.
 
-    Raises CallFailed when the set-up cannot work, Failure when the disk is full, and what else the model raises.
+    Raises CallFailed when the set-up cannot work, Failure when the disk is full, UserError when `out` is there and is
+    no regular file (a device would be replaced), and what else the model raises.
     """
+    if out.exists() and not out.is_file():
+        raise UserError("is not a regular file", where=str(out), remedy="name a new file, or one to replace")
     standing = standing or Standing()
     rest = enumerate(lines)
     try:
