@@ -194,6 +194,24 @@ def test_a_refusal_is_a_finish_of_its_own_with_the_servers_words() -> None:
     assert (completion.finish, completion.text) == ("refusal", "I can't help with that.")
 
 
+def test_an_answer_in_parts_is_the_text_among_them() -> None:
+    reply = chat_reply("")
+    parts = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "Par"}, {"type": "text", "text": "is"}]
+    reply["choices"][0]["message"]["content"] = parts
+    assert only(reply).text == "Paris"
+
+
+def test_sglangs_count_of_reasoning_is_read() -> None:
+    reply = chat_reply("Paris")
+    reply["usage"] = {"prompt_tokens": 3, "completion_tokens": 9, "reasoning_tokens": 7, "prompt_tokens_details": None}
+    assert only(reply).usage == Usage(3, 9, 0, 7)
+
+
+def test_half_a_surrogate_pair_becomes_a_replacement_character() -> None:
+    reply = json.loads('{"text": "a\\ud83d", "whole": "\\ud83d\\ude00"}')
+    assert [Part(reply, "m")[key].text() for key in ("text", "whole")] == ["a\ufffd", "😀"]
+
+
 def test_tokens_carry_byte_spans_where_characters_are_split() -> None:
     reply = chat_reply("aé")
     listed = logprobs(("a", [97], -0.1), ("\\xc3", [0xC3], -0.2), ("\\xa9", [0xA9], -0.3), ("<|end|>", None, -0.4))
@@ -240,6 +258,12 @@ def test_the_counts_of_several_samples_add_up_to_the_calls() -> None:
     assert [one.usage.prompt_tokens for one in drawn] == [20, 0, 0]
     assert sum(one.usage.completion_tokens for one in drawn) == 11
     assert drawn[2].usage.completion_tokens > drawn[0].usage.completion_tokens
+
+
+def test_parallel_lists_of_different_lengths_are_malformed() -> None:
+    lists = Logprobs(tokens=["a", "b"], token_logprobs=[-0.5])
+    with pytest.raises(CallFailed, match=r"choices\[0\]\.logprobs has lists of different lengths"):
+        openai_completions.answers(TEXT, Part(text_reply("ab", lists=lists), "m@host"), Asked(PLAIN, 1))
 
 
 # ── What is not as asked ────────────────────────────────────────────────────────────────────────────────────────────

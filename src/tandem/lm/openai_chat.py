@@ -128,12 +128,22 @@ def finish(part: Part) -> tuple[Finish, tuple[str, ...]]:
 
 def listed(part: Part) -> tuple[Piece, ...]:
     """Tokens as the chat format lists them; a token without `bytes` is spelled out."""
-    pieces = []
-    for token in part.items():
-        octets = token.get("bytes")
-        data = octets.octets() if octets else spelled(token["token"].text())
-        pieces.append(Piece(data, token["logprob"].number()))
-    return tuple(pieces)
+    values = part.value if isinstance(part.value, list) else []
+    try:
+        # The usual case first: a look at every value through a `Part` takes three times as long.
+        if all(type(value["bytes"]) is list and type(value["logprob"]) is float for value in values):
+            pieces = tuple([Piece(bytes(value["bytes"]), value["logprob"]) for value in values])
+            if math.isfinite(math.fsum(piece.logprob or 0.0 for piece in pieces)):
+                return pieces
+    except (KeyError, TypeError, ValueError, OverflowError):
+        pass
+    return tuple(_listed(token) for token in part.items())
+
+
+def _listed(token: Part) -> Piece:
+    octets = token.get("bytes")
+    data = octets.octets() if octets else spelled(token["token"].text())
+    return Piece(data, token["logprob"].number())
 
 
 def score_at_end(listing: Part, before: str, continuation: str) -> Score:
