@@ -111,17 +111,27 @@ def main() -> None:
                 core.encode(text, add_special_tokens=False).ids for text in corpus
             ],
         }
-        table("encoding, one thread", megabytes, medians(one, options.repeats))
+        table("encoding one document at a time", megabytes, medians(one, options.repeats))
         many = {
-            "tandem": lambda corpus=corpus, tokenizer=tokenizer: tokenizer.encode_batch(corpus),
+            "tandem warm": lambda corpus=corpus, tokenizer=tokenizer: tokenizer.encode_batch(corpus),
+            "tandem cold": lambda corpus=corpus, core=tokenizer.core: [
+                ids.tolist() for ids in PieceTable(core).arrays(corpus)
+            ],
             "tiktoken": lambda corpus=corpus, encoding=encoding: encoding.encode_ordinary_batch(
                 corpus, num_threads=options.threads
+            ),
+            "tiktoken, one": lambda corpus=corpus, encoding=encoding: encoding.encode_ordinary_batch(
+                corpus, num_threads=1
             ),
             "tokenizers": lambda corpus=corpus, core=tokenizer.core: [
                 e.ids for e in core.encode_batch_fast(corpus, add_special_tokens=False)
             ],
         }
-        table(f"encoding in batches, {options.threads} threads", megabytes, medians(many, options.repeats))
+        table(
+            f"encoding all in one call (tandem on one thread, the others on {options.threads})",
+            megabytes,
+            medians(many, options.repeats),
+        )
 
     word = "".join("".join(texts("python:code", 1.5)).split())[:1_000_000]
     print(f"\none word of {len(word) / 1e6:.1f} MB: encoding {seconds(lambda: tokenizer.encode(word)):.2f} s, ", end="")

@@ -67,16 +67,25 @@ def test_characters_are_cut_as_the_library_cuts_them_all_over_unicode() -> None:
         assert np.array_equal(np.diff(cuts, append=len(text.encode())), lengths)
 
 
+@pytest.mark.parametrize("together", [1, 7, 512])
 def test_ids_are_the_librarys_for_texts_one_by_one_and_together(
-    trained: Tokenizer, monkeypatch: pytest.MonkeyPatch
+    trained: Tokenizer, monkeypatch: pytest.MonkeyPatch, together: int
 ) -> None:
     monkeypatch.setattr(pieces, "_SHORT", 0)
+    monkeypatch.setattr(pieces, "_TOGETHER", together)
     texts = mixtures(1500, seed=2)
     expected = [library(trained, text) for text in texts]
     table = PieceTable(trained.core)
     assert [table.encode(text) for text in texts] == expected
     assert trained.encode_batch(texts) == expected
     assert [ids.dtype for ids in trained.encode_arrays(texts)] == [np.int32] * len(texts)
+
+
+def test_pieces_too_long_to_keep_are_right_each_time(trained: Tokenizer) -> None:
+    table = PieceTable(trained.core)
+    for n in (129, 200, 129, 3000):
+        text = f"def {'=' * n} {'ab' * n}x {'new' * (n % 7)} {'漢' * n}"
+        assert table.arrays([text, text])[1].tolist() == library(trained, text)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -98,6 +107,7 @@ def test_long_texts_are_cut_where_no_piece_is_broken(
 
 def test_a_full_table_starts_again_and_stays_right(trained: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces, "_SLOTS", 64)
+    monkeypatch.setattr(pieces, "_TOGETHER", 1)
     monkeypatch.setattr(pieces, "_hash", lambda head, tail: ((head ^ tail) % np.uint64(8)).astype(np.int64))
     table = PieceTable(trained.core)
     for text in mixtures(300, seed=4):

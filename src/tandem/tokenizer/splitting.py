@@ -29,7 +29,7 @@ _SPACE, _APOSTROPHE = 0x20, 0x27
 def piece_starts(data: Bytes) -> Places:
     """Where GPT-2's pieces begin in UTF-8 bytes; 0xFF ends one text and begins the next, and is a piece of its own."""
     kind = _ASCII[data]
-    leads = np.flatnonzero(data >= 0xC0)
+    leads = (data >= 0xC0).nonzero()[0]
     leads = leads[data[leads] != BORDER]
     width = _mark_characters(data, kind, leads) if len(leads) else leads
     white = kind == _WHITE
@@ -45,7 +45,7 @@ def piece_starts(data: Bytes) -> Places:
     # … and if that is a space, the visible piece begins with it: ` ?\p{L}+` and its like.
     begins[1:] &= ~(visible[1:] & (data[:-1] == _SPACE))
     _contractions(data, kind, begins)
-    return np.flatnonzero(begins)
+    return begins.nonzero()[0]
 
 
 def _mark_characters(data: Bytes, kind: Bytes, leads: Places) -> Places:
@@ -77,7 +77,7 @@ def _mend_wide_white(
 
 def _contractions(data: Bytes, kind: Bytes, begins: NDArray[np.bool_]) -> None:
     """`'s 't 're 've 'm 'll 'd` where a piece begins with the apostrophe; the letters after them begin another."""
-    at = np.flatnonzero(data == _APOSTROPHE)
+    at = (data == _APOSTROPHE).nonzero()[0]
     at = at[begins[at]]
     if not len(at):
         return
@@ -119,14 +119,14 @@ def stretches(data: bytes, size: int) -> Iterator[tuple[bytes, Places]]:
 
 def first_words(data: bytes, starts: Places, lengths: Places) -> tuple[Words, Words]:
     """The first sixteen bytes of each piece as two little-endian words, zeros after its end."""
-    padded = data + bytes(16)
-    view: Words = np.ndarray((len(data) + 8,), "<u8", padded, strides=(1,))
-    head = view[starts] & _MASKS[np.minimum(lengths, 8)]
-    tail = view[starts + 8 * (lengths > 8)] & _MASKS[np.clip(lengths - 8, 0, 8)]
-    return head, tail
+    view: Words = np.ndarray((len(data) + 8,), "<u8", data + bytes(16), strides=(1,))
+    within = np.minimum(lengths, 16)
+    return view[starts] & _HEAD[within], view[starts + _EIGHT[within]] & _TAIL[within]
 
 
-_MASKS = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
+_HEAD = np.array([(1 << 8 * min(n, 8)) - 1 for n in range(17)], np.uint64)
+_TAIL = np.array([(1 << 8 * max(n - 8, 0)) - 1 for n in range(17)], np.uint64)
+_EIGHT = np.array([8 * (n > 8) for n in range(17)], np.int64)
 
 
 # ── what a character is ─────────────────────────────────────────────────────────────────────────────────────────────
