@@ -8,6 +8,7 @@ token; time grows with the square of its length.
 from __future__ import annotations
 
 import codecs
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 WINDOW = 6
 """Tokens before the next one that are decoded with it where a token's text depends on its neighbours."""
 HALF = "\N{REPLACEMENT CHARACTER}"
+LONGEST_CHARACTER = 4
+"""Bytes of UTF-8."""
 
 
 WATCH: ContextVar[Callable[[str], None] | None] = ContextVar("watch", default=None)
@@ -66,29 +69,46 @@ class Bytes:
 
 
 class Window:
-    """Spelling of any other tokenizer: the last few ids with and without the new one, and the difference."""
+    """Spelling of any other tokenizer: the last few pieces with and without the new one, and the difference.
+
+    A piece is what completed some characters, so the window never begins inside one of them.
+    """
 
     def __init__(self, decode: Callable[[list[int]], str], before: Sequence[int] = ()) -> None:
         """`before` are the last ids of the prompt: whether a word begins with a space may depend on them."""
         self._decode = decode
-        self._known = list(before)[-WINDOW:]
+        self._pieces: deque[list[int]] = deque([_whole(decode, list(before))])
         self._open: list[int] = []
 
     def add(self, token: int) -> str:
         """Characters that this token completes."""
         self._open.append(token)
-        known = self._decode(self._known)
-        text = self._decode(self._known + self._open)
-        if text.endswith(HALF) or not text.startswith(known):
+        known = self._known()
+        text = self._decode(known + self._open)
+        before = self._decode(known)
+        if text.endswith(HALF) or not text.startswith(before):
             return ""
-        self._known = (self._known + self._open)[-WINDOW:]
+        self._pieces.append(self._open)
         self._open = []
-        return text[len(known) :]
+        while len(self._pieces) > 2 and sum(map(len, self._pieces)) > WINDOW:
+            self._pieces.popleft()
+        return text[len(before) :]
 
     def rest(self) -> str:
         """What was begun and never completed, as replacement characters."""
-        known = self._decode(self._known)
-        return self._decode(self._known + self._open)[len(known) :] if self._open else ""
+        known = self._known()
+        return self._decode(known + self._open)[len(self._decode(known)) :] if self._open else ""
+
+    def _known(self) -> list[int]:
+        return [token for piece in self._pieces for token in piece]
+
+
+def _whole(decode: Callable[[list[int]], str], ids: list[int]) -> list[int]:
+    """The last ids, as many as it takes not to begin inside a character."""
+    for size in range(WINDOW, WINDOW + LONGEST_CHARACTER):
+        if HALF not in decode(ids[-size:]):
+            return ids[-size:]
+    return ids[-WINDOW:]
 
 
 def speller(tokenizer: Tokenizer, before: Sequence[int] = ()) -> Speller:
