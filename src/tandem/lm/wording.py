@@ -29,6 +29,7 @@ class Wording:
         self.context = context
         self.lead = tuple(lead)
         self._warned = False
+        self._measured = ("", 0)
 
     def ids(self, prompt: Prompt) -> list[int]:
         """The ids to be continued, never none. Raises UserError when the template refuses the conversation."""
@@ -63,9 +64,12 @@ class Wording:
             before, text = self._laid_out(context.messages), context.prefill
         kept = text.rstrip()
         whole = self.tokenizer.encode(text + continuation)
-        if not whole:
+        if not continuation or not whole:
             raise UserError("an empty continuation cannot be scored", remedy="give it a text")
-        at = min(len(self.tokenizer.encode(kept)), len(whole) - 1)
+        measured = self._measured
+        if measured[0] != kept:  # the continuations of one context come one after the other
+            measured = self._measured = (kept, len(self.tokenizer.encode(kept)))
+        at = min(measured[1], len(whole) - 1)
         first, second = [*before, *whole[:at]] or [self._begin()], whole[at:]
         over = len(first) + len(second) - (self.context + 1)  # the last token is predicted, not read
         if over > 0 and (not cut_left or over >= len(first)):
