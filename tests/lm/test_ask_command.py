@@ -157,3 +157,13 @@ def test_torch_is_not_loaded_for_a_model_that_needs_none(rules):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "Karo\n"), done.stderr
+
+
+@pytest.mark.slow
+def test_the_embedded_model_answers_without_being_named(capsys):
+    from tandem.lm import embedded
+
+    if not embedded.available():
+        pytest.skip(f"the embedded model is not installed: {embedded.INSTALL}")
+    assert main(["ask", "What is the capital of France?", "--max-tokens", "12"]) == 0
+    assert "Paris" in capsys.readouterr().out
