@@ -313,6 +313,7 @@ def test_bfloat16_keeps_logits_in_float32(folders):
     assert len(answer.tokens) == 3
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_an_adapter_of_peft_changes_the_answers(folders, backends, tmp_path):
     peft = pytest.importorskip("peft")
     model = transformers.AutoModelForCausalLM.from_pretrained(folders["llama"])
