@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `tandem chat`."""
     add = parser.add_argument
-    add("model", help="a run's folder, or a Hugging Face folder (DIR or hf:DIR)")
+    add("model", help="a run's folder, a Hugging Face folder (DIR or hf:DIR), or embedded")
     add("--prompt", help="ask this one question, print the answer, and exit")
     add("--system", help="a system message in front of the conversation")
     add("--adapter", help="a LoRA adapter folder to put on the model")

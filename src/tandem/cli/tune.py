@@ -9,7 +9,7 @@ from pathlib import Path
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `tandem tune`."""
     add = parser.add_argument
-    add("--model", required=True, help="a Hugging Face folder (hf:DIR or DIR) or a run's folder")
+    add("--model", required=True, help="a Hugging Face folder (hf:DIR or DIR), a run's folder, or embedded")
     add(
         "--data",
         required=True,

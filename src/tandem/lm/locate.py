@@ -1,4 +1,4 @@
-"""Find the model a person means: a Hugging Face folder, a run's folder, the output of `tandem tune`."""
+"""Find the model a person means: a Hugging Face folder, a run's folder, the output of `tandem tune`, `embedded`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from tandem.errors import UserError
 def locate(name: str | Path) -> Path:
     """The folder with config.json that `name` stands for; `hf:` and `local:` in front are allowed.
 
-    A run's folder stands for its tuned model, or else for the last stage of its pre-training.
-    Raises UserError where there is no model, saying what was looked for.
+    A run's folder stands for its tuned model, or else for the last stage of its pre-training; `embedded` for the small
+    model that comes with Tandem. Raises UserError where there is no model, saying what was looked for.
     """
+    if str(name) == "embedded":
+        from tandem.lm import embedded
+
+        return embedded.folder()
     path = Path(str(name).removeprefix("hf:").removeprefix("local:"))
     if (path / "config.json").is_file():
         return path
