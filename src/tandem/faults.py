@@ -62,15 +62,17 @@ class Fault:
 
 
 def parsed(raw: bytes, headers: Mapping[str, str], status: int, *, safe: bool) -> dict[str, Any] | Fault:
-    """The JSON object of an answer of a status 2xx, or what is wrong with it. Header names in lower case."""
-    if not raw.strip():
+    """The JSON object of an answer of a status 2xx, or what is wrong with it."""
+    if not raw or raw.isspace():
         return Fault("malformed", f"answered {status} with an empty body", status)
-    kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if not (kind == "application/json" or kind.endswith("+json")):
-        what = "an HTML page" if "html" in kind else f"content type {excerpt(kind, 60)!r}"
-        return Fault("malformed", f"answered {status} with {what} instead of JSON: {_shown(raw)}", status)
+    kind = headers.get("content-type", "application/json")
+    if kind != "application/json":
+        kind = kind.partition(";")[0].strip().lower()
+        if not (kind == "application/json" or kind.endswith("+json")):
+            what = "an HTML page" if "html" in kind else f"content type {excerpt(kind, 60)!r}"
+            return Fault("malformed", f"answered {status} with {what} instead of JSON: {_shown(raw)}", status)
     try:
-        value = json.loads(raw)
+        value = json.loads(raw.decode())
     except (ValueError, RecursionError):
         return Fault("malformed", f"answered {status} with {len(raw):,} bytes that are not JSON: {_shown(raw)}", status)
     if not isinstance(value, dict):
@@ -174,7 +176,7 @@ def asked_pause(headers: Mapping[str, str]) -> float | None:
 
     Reads, in this order: Retry-After-Ms; Retry-After, in seconds or as an HTTP date (against the server's own Date);
     and of the headers named *ratelimit*reset* those whose *remaining* twin says 0, or all if no twin says anything
-    (plain seconds, "6m0s", seconds since 1970, or an ISO date). Names in lower case.
+    (plain seconds, "6m0s", seconds since 1970, or an ISO date). `headers` do not tell upper from lower case.
     """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
@@ -187,8 +189,9 @@ def asked_pause(headers: Mapping[str, str]) -> float | None:
             seconds = max(0.0, (date - now).total_seconds())
         if seconds is not None:
             return seconds
-    resets = {name: value for name, value in headers.items() if "ratelimit" in name and "reset" in name}
-    twins = {name: headers.get(name.replace("reset", "remaining")) for name in resets}
+    lower = {name.lower(): value for name, value in headers.items()}
+    resets = {name: value for name, value in lower.items() if "ratelimit" in name and "reset" in name}
+    twins = {name: lower.get(name.replace("reset", "remaining")) for name in resets}
     if any(twins.values()):
         resets = {name: value for name, value in resets.items() if _number(twins[name]) == 0}
     waits = [wait for value in resets.values() if (wait := _until(value.strip(), now)) is not None]

@@ -26,6 +26,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from tandem.connection import address, checked, credentials, environment_proxy, joined, open_session, place
@@ -42,6 +43,7 @@ ERROR_SECONDS = 5.0
 """Of the body of a refusal, so much is read, and for so long."""
 LARGE_BODY = 1 << 20
 """Longer requests are given to aiohttp as a file, which it sends in parts."""
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Reply:
     json: dict[str, Any]
     """The body."""
     headers: Mapping[str, str]
-    """Header fields, names in lower case."""
+    """Header fields; upper and lower case are the same."""
     seconds: float
     """From the call to the end of the answer, with all waiting."""
     tries: int
@@ -169,8 +171,12 @@ class Caller:
         call = _Call(self._url(path), body, tokens, safe_to_repeat, began, end)
         self.stats.calls += 1
         try:
-            async with asyncio.timeout_at(end):
-                result = await self._until_answered(self._lines.get(loop) or await self._open(loop), call)
+            line = self._lines.get(loop) or await self._open(loop)
+            if end is None:
+                result = await self._until_answered(line, call)
+            else:
+                async with asyncio.timeout_at(end):
+                    result = await self._until_answered(line, call)
         except TimeoutError:
             result = _late(call, seconds or 0.0)
         except asyncio.CancelledError as e:
@@ -266,7 +272,9 @@ class Caller:
         try:
             async with session.post(call.url, data=body, allow_redirects=False, proxy=self._proxy) as response:
                 call.doing = "reading the answer"
-                headers = {name.lower(): self._secrets.remove_whole(value) for name, value in response.headers.items()}
+                headers: Mapping[str, str] = response.headers
+                if self._secrets.within(b"\n".join([value for _, value in response.raw_headers])):
+                    headers = CIMultiDict((name, self._secrets.remove(value)) for name, value in headers.items())
                 if not 200 <= response.status < 300:
                     return judged(response.status, headers, await self._error_body(response, call), safe=call.safe)
                 raw = await _read(response, self.limits.body_bytes, call)
@@ -313,6 +321,6 @@ def _late(call: _Call, seconds: float) -> Fault:
 
 def _encoded(body: Mapping[str, Any]) -> bytes:
     try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return _JSON.encode(body).encode()
     except (TypeError, ValueError) as e:
         raise UserError(f"the request cannot be written as JSON ({type(e).__name__})", remedy="mend its text") from e

@@ -150,10 +150,10 @@ class Pace:
         `tokens` is what the request is expected to use. Raises LongPause. When cancelled, nothing is held.
         """
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        if self._paused_until - now > self.limits.longest_pause:
-            raise LongPause(self._paused_until - now)
-        if not self._queue and self.in_flight < self.limit and not self._wait(now, tokens):
+        rest = self._paused_until - loop.time()
+        if rest > self.limits.longest_pause:
+            raise LongPause(rest)
+        if not self._queue and self.in_flight < self.limit and not self._wait(loop, tokens):
             return self._take(tokens)
         turn: asyncio.Future[int] = loop.create_future()
         if first:
@@ -181,7 +181,8 @@ class Pace:
             self._clean += 1
             if self._clean >= self.limit:
                 self._end_round()
-        self._admit()
+        if self._queue:
+            self._admit()
 
     def settle(self, expected: int, used: int) -> None:
         """Correct the tokens counted for a request once it is known what it used."""
@@ -226,9 +227,10 @@ class Pace:
                         turn.set_exception(LongPause(pause))
                 self._queue.clear()
 
-    def _wait(self, now: float, tokens: int) -> float:
+    def _wait(self, loop: asyncio.AbstractEventLoop, tokens: int) -> float:
         """Seconds until a request of so many tokens may go, as far as time goes."""
-        wait = max(0.0, self._paused_until - now)
+        now = loop.time()
+        wait = self._paused_until - now if self._paused_until > now else 0.0
         if self._requests:
             wait = max(wait, self._requests.wait(now, 1))
         if self._tokens:
@@ -253,7 +255,7 @@ class Pace:
                 self._queue.popleft()
             elif self.in_flight >= self.limit:
                 return  # `leave` comes back here
-            elif wait := self._wait(turn.get_loop().time(), tokens):
+            elif wait := self._wait(turn.get_loop(), tokens):
                 self._wake_in(wait, turn.get_loop())
                 return
             else:

@@ -39,7 +39,9 @@ class Secrets:
             for part in parts:
                 whole |= {part, quote(part, safe=""), quote_plus(part), json.dumps(part)[1:-1]}
         self._exact = tuple(sorted((text for text in whole if len(text) >= PIECE), key=len, reverse=True))
-        self._bytes = tuple(text.encode() for text in self._exact)
+        # where none of these is, no longer form is either
+        shortest = [text for text in self._exact if not any(other in text for other in self._exact if other != text)]
+        self._shortest = tuple(text.encode() for text in shortest)
         self._pieces = frozenset(text[i : i + PIECE] for text in self._exact for i in range(len(text) - PIECE + 1))
         short = sorted((text for text in whole if len(text) < PIECE), key=len, reverse=True)
         self._short = re.compile("|".join(rf"(?<!\w){re.escape(text)}(?!\w)" for text in short)) if short else None
@@ -61,18 +63,17 @@ class Secrets:
             text = self._short.sub(REMOVED, text)
         return _KEY_LIKE.sub(REMOVED, self._without_pieces(text))
 
-    def remove_whole(self, text: str) -> str:
-        """A text of any length without whole secrets: cheap enough for every header of every answer."""
-        for secret in self._exact:
-            if secret in text:
-                text = text.replace(secret, REMOVED)
-        return text
+    def within(self, data: bytes) -> bool:
+        """Whether a whole secret is in data of any length: cheap enough for every answer."""
+        for secret in self._shortest:  # noqa: SIM110 — a generator would take most of the time
+            if secret in data:
+                return True
+        return False
 
     def remove_bytes(self, data: bytes) -> bytes:
-        """The same for the bytes of an answer."""
-        for secret in self._bytes:
-            if secret in data:
-                data = data.replace(secret, REMOVED.encode())
+        """Data of any length without the whole secrets."""
+        for secret in self._exact if self.within(data) else ():
+            data = data.replace(secret.encode(), REMOVED.encode())
         return data
 
     def _without_pieces(self, text: str) -> str:
