@@ -213,3 +213,20 @@ def test_the_lines_for_a_terminal_fit_it_and_name_a_place() -> None:
     assert all(len(line) <= 80 for line in lines)
     assert any("removed 2: empty" in line for line in lines)
     assert any("e.g. text 1" in line for line in lines)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    sizes=st.tuples(st.integers(1, 9), st.integers(1, 9)).filter(lambda sizes: sizes[0] != sizes[1]),
+    share=st.sampled_from([0.01, 0.5, 0.99]),
+    copies=st.integers(1, 3),
+)
+def test_of_two_texts_the_smaller_is_held_out(
+    tmp_path_factory: pytest.TempPathFactory, sizes: tuple[int, int], share: float, copies: int
+) -> None:
+    out = tmp_path_factory.mktemp("two") / "c"
+    texts = ["word " * size + str(size) for size in sizes]
+    report = build(made(texts * copies), ByteEncoder(), out, validation=share, deduplicate=copies == 1)
+    assert (report.train.documents, report.validation.documents) == (copies, copies)
+    held_out, train = (set(text_of(Shards(out / part, ByteEncoder()))) for part in ("validation", "train"))
+    assert held_out == {min(texts, key=len)} and train == {max(texts, key=len)}

@@ -232,3 +232,25 @@ def test_a_checkpoint_whose_state_is_not_a_state_is_passed_over(tmp_path, text):
     folder.mkdir()
     (folder / "state.json").write_text(text)
     assert checkpoint.newest(tmp_path, "x") is None
+
+
+def test_a_training_that_took_its_last_step_does_not_take_it_again(tmp_path):
+    model, history = train(6, tmp_path)
+    taken = []
+    again, continued = train(6, tmp_path, on_batch=taken.append)
+    assert not taken
+    assert same(weights(again), weights(model)) and continued.loss == history.loss
+
+
+def test_a_training_that_is_lost_at_its_last_step_leaves_no_checkpoint_of_it(tmp_path):
+    settings = Settings(checkpoint_seconds=0.0, max_bad_steps=2)
+    model = Bigram()
+
+    def poison(step):
+        if step == 4:
+            with torch.no_grad():
+                model.head.bias.fill_(math.nan)
+
+    with pytest.raises(Failure, match="not been finite"):
+        train(6, tmp_path, settings=settings, model=model, on_batch=poison)
+    assert "step-00000006" not in {p.name for p in tmp_path.iterdir()}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tandem.corpus.batches import IGNORED
 from tandem.errors import UserError
-from tandem.train.packing import Packed, first_fit_decreasing
+from tandem.train.packing import Packed, first_fit_decreasing, some_fit
 
 PAD = 9999
 
@@ -171,3 +171,17 @@ def test_rows_of_ordinary_conversations_are_nearly_full():
     rng = np.random.default_rng(0)
     encoded = [conversation(n, int(q), int(a)) for n, (q, a) in enumerate(rng.integers(5, 120, (2000, 2)))]
     assert Packed(encoded, context=512, rows=8, pad=PAD, seed=0).report.efficiency > 0.99
+
+
+@settings(max_examples=100, deadline=None)
+@given(SETS, st.integers(1, 30))
+def test_some_fit_exactly_where_they_can_be_packed(encoded, context):
+    def refusal(work):
+        try:
+            work()
+        except UserError as e:
+            return str(e)
+        return None
+
+    packed = refusal(lambda: Packed(encoded, context=context, rows=1, pad=PAD, seed=0))
+    assert refusal(lambda: some_fit(iter(encoded), context)) == packed

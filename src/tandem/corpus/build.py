@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,8 @@ def build(
 ) -> BuildReport:
     """Build a corpus in the new folder `out`, whole or not at all.
 
-    `validation` is the share of documents held out (0 for none; otherwise at least one when there are two).
+    `validation` is the share of documents held out (0 for none; otherwise at least one when there are two,
+    and of two the smaller).
     `deduplicate=False` keeps equal documents; all copies fall to the same part.
     `memory` bounds, in bytes, the set of hashes seen; each of two writers holds at most an eighth of it.
 
@@ -171,7 +173,10 @@ def build(
 
 
 class _Split:
-    """Documents with the part they belong to. When none falls to validation, the one that came nearest goes there."""
+    """Documents with the part they belong to, by the hash of their text.
+
+    When none falls to validation, the one that came nearest goes there; of two documents in all always the smaller.
+    """
 
     _SEED = 0x7A4D
     """Always the same, so that equal texts of two sources fall to the same part."""
@@ -181,11 +186,30 @@ class _Split:
         self.limit = int(share * 2**64)
 
     def __iter__(self) -> Iterator[tuple[str, Document]]:
+        drawn = (
+            (xxhash.xxh3_64_intdigest(document.text.encode(), seed=self._SEED), document) for document in self.texts
+        )
+        begin: dict[int, tuple[Document, int]] = {}  # the first two different texts, and how many copies of each
+        third = None
+        for draw, document in drawn:
+            if draw not in begin and len(begin) == 2:
+                third = (draw, document)
+                break
+            begin[draw] = (document, begin.get(draw, (document, 0))[1] + 1)
+        if third is None and len(begin) == 2 and self.limit:
+            by_size = sorted(begin, key=lambda draw: (len(begin[draw][0].text.encode()), draw))
+            for part, draw in zip(("validation", "train"), by_size):
+                document, copies = begin[draw]
+                yield from repeat((part, document), copies)
+            return
+        first = (repeat((draw, document), copies) for draw, (document, copies) in begin.items())
+        yield from self._by_hash(chain(*first, [third] if third else [], drawn))
+
+    def _by_hash(self, drawn: Iterable[tuple[int, Document]]) -> Iterator[tuple[str, Document]]:
         nearest: tuple[int, Document] | None = None
         copies = 0  # of the nearest, where duplicates are kept: they stay together
         trained = held_out = False
-        for document in self.texts:
-            draw = xxhash.xxh3_64_intdigest(document.text.encode(), seed=self._SEED)
+        for draw, document in drawn:
             if draw < self.limit:
                 held_out = True
                 yield "validation", document

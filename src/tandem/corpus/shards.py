@@ -30,7 +30,7 @@ from tandem.text import fingerprint
 
 FORMAT = 1
 _BUCKETS = 64
-_REMEDY = "build the corpus again: tandem corpus build"
+_REMEDY = "build the corpus again: tandem corpus build; of a run, remove the stage's folder and run the recipe again"
 _HASHED_ON_OPENING = 64 << 20
 
 

@@ -27,6 +27,7 @@ from tandem.decoder.model import Block, Decoder, Norm, Projection
 from tandem.decoder.shape import Shape
 from tandem.errors import Failure, UserError
 
+_AGAIN = "copy or download it again; of a run, remove the stage's folder and run the recipe again"
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
 
@@ -165,16 +166,14 @@ def _read(file: Path, missing: dict[str, Place], *, tied: bool) -> None:
                     )
                 place.fill(tensors.get_tensor(name))
     except (SafetensorError, OSError) as e:
-        raise UserError(
-            f"not a whole safetensors file ({e})", where=str(file), remedy="copy or download it again"
-        ) from e
+        raise UserError(f"not a whole safetensors file ({e})", where=str(file), remedy=_AGAIN) from e
 
 
 def _files(folder: Path) -> list[Path]:
     if (folder / _INDEX).is_file():
         index = _json(folder / _INDEX, "").get("weight_map")
         if not isinstance(index, dict) or not index:
-            raise UserError("has no weight_map", where=str(folder / _INDEX), remedy="copy or download it again")
+            raise UserError("has no weight_map", where=str(folder / _INDEX), remedy=_AGAIN)
         files = [folder / name for name in sorted(set(index.values()))]
     else:
         files = [folder / _SINGLE]
@@ -252,9 +251,9 @@ def _json(path: Path, remedy: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError("there is no such file", where=str(path), remedy=remedy) from None
     except (OSError, ValueError) as e:
-        raise UserError(f"cannot be read as JSON ({e})", where=str(path), remedy="copy or download it again") from e
+        raise UserError(f"cannot be read as JSON ({e})", where=str(path), remedy=_AGAIN) from e
     if not isinstance(value, dict):
-        raise UserError("is not a JSON object", where=str(path), remedy="copy or download it again")
+        raise UserError("is not a JSON object", where=str(path), remedy=_AGAIN)
     return value
 
 

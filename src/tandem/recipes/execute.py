@@ -43,6 +43,8 @@ def run(recipe: Recipe, out: Path, *, watch: Watch, device: str | None = None, t
                 continue
             if stage.key == "tokenizer" and recipe.tuning:
                 learning.tuning_splits(place)  # what cannot be split is said now, not after hours of pre-training
+            if stage.key == "corpus" and recipe.tuning:
+                learning.tuning_must_fit(place)  # with the tokenizer there, so is what does not fit
             watch.stage(stage.title)
             began = time.monotonic()
             with folder.stage(name, title=stage.title) as path:

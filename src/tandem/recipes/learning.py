@@ -26,6 +26,7 @@ from tandem.text import fingerprint
 from tandem.train import checkpoint, conversations, splits, templates
 from tandem.train.conversations import Conversation
 from tandem.train.loop import Progress, Settings, adamw, fit
+from tandem.train.packing import some_fit
 from tandem.train.schedule import Cosine, Shifted
 from tandem.train.tuning import Tuning
 from tandem.train.tuning import tune as tune_model
@@ -53,9 +54,10 @@ def settings_of(recipe: Recipe, *, decay: float | None = None) -> Settings:
 def batches_of(place: Place, index: int) -> tuple[Mixed, str]:
     """The batches of a pre-training stage, and the content hash of their data and order."""
     recipe, stage = place.recipe, place.recipe.stage[index]
-    corpus, seen = place.folder("corpus"), seen_before(place, index)
+    seen = seen_before(place, index)
     shares = {source: share for source, share in recipe.shares(stage.mixture).items() if share > 0}
-    parts = [Part(Shards(corpus / s / "train"), share, seen.get(s, 0)) for s, share in shares.items()]
+    with place.made("corpus") as corpus:
+        parts = [Part(Shards(corpus / s / "train"), share, seen.get(s, 0)) for s, share in shares.items()]
     mixed = Mixed(parts, stage.context, stage.rows, stage.steps, recipe.seed)
     order = [[p.shards.fingerprint, p.share, p.offset_tokens] for p in parts]
     return mixed, fingerprint([order, stage.context, stage.rows, stage.steps, recipe.seed])
@@ -80,7 +82,8 @@ def pretrain(index: int) -> Callable[[Place, Path], None]:
         settings = settings_of(recipe)
         optimiser = adamw(model, settings)
         if index > 0:
-            moments = checkpoint.read(place.folder(f"train-{recipe.stage[index - 1].name}") / "optimiser.safetensors")
+            with place.made(f"train-{recipe.stage[index - 1].name}") as before:
+                moments = checkpoint.read(before / "optimiser.safetensors")
             checkpoint.restore_optimiser(model, optimiser, moments)
         own, first, steps = recipe.span(index)
         rate = Shifted(Cosine(own.peak, own.warmup, steps, own.final), first)
@@ -178,13 +181,29 @@ def tune(place: Place, folder: Path) -> None:
     write_json(folder / "packing.json", dataclasses.asdict(tuned.packing) | {"efficiency": tuned.packing.efficiency})
 
 
+def tuning_must_fit(place: Place) -> None:
+    """Raise UserError where no conversation fits into `tuning.context`, before hours of pre-training.
+
+    The first that fits is enough, so where all is well this costs nothing.
+    """
+    tuning = place.recipe.tuning
+    assert tuning is not None and tuning.context
+    made, learnt = encoder(place), tuning_splits(place).train
+    if tuning.template != "own":
+        made.chat_template = templates.CHAT_TEMPLATES[tuning.template]
+    some_fit((templates.encode(c, tuning.template, made) for c in learnt), tuning.context)
+
+
 def tuning_splits(place: Place) -> splits.Splits:
     """Conversations to learn from, and those held out: a pure function of recipe and data."""
     recipe, tuning = place.recipe, place.recipe.tuning
     assert tuning is not None
     items: Sequence[Conversation]
-    path = place.folder("world") / "tasks.jsonl" if tuning.data == "world" else Path(tuning.data)
-    items = conversations.read(path).conversations
+    if tuning.data == "world":
+        with place.made("world") as world:
+            items = conversations.read(world / "tasks.jsonl").conversations
+    else:
+        items = conversations.read(Path(tuning.data)).conversations
     if tuning.items:
         items = splits.sample(items, tuning.items, recipe.seed)
     held = tuning.held_out
@@ -204,7 +223,8 @@ def _fresh(place: Place) -> Decoder:
 
 
 def _load(place: Place, key: str) -> Decoder:
-    model = decoder.load(place.folder(key) / "model", dtype=torch.float32, device=place.device)
+    with place.made(key) as folder:
+        model = decoder.load(folder / "model", dtype=torch.float32, device=place.device)
     return computing(model, place.recipe.model.precision)
 
 

@@ -69,9 +69,9 @@ def losses_of(model: Decoder) -> Callable[[Batch], NDArray[np.float32]]:
 
 def held_out(place: Place) -> dict[str, Shards]:
     """The held-out part of every source that has one."""
-    corpus = place.folder("corpus")
-    found = {name: corpus / name / "validation" for name in place.recipe.sources}
-    return {name: Shards(path) for name, path in found.items() if path.is_dir()}
+    with place.made("corpus") as corpus:
+        found = {name: corpus / name / "validation" for name in place.recipe.sources}
+        return {name: Shards(path) for name, path in found.items() if path.is_dir()}
 
 
 def _windows(shards: dict[str, Shards], context: int, limit: int) -> Iterator[Batch]:

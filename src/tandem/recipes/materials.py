@@ -74,7 +74,7 @@ def _sample(recipe: Recipe) -> Iterator[str]:
 
 def make_corpus(place: Place, folder: Path) -> None:
     """Build every source's shards; what came in, went out and was removed stays in each one's report.json."""
-    made = tokenizers.load(place.folder("tokenizer"))
+    made = encoder(place)
     for name, source in place.recipe.sources.items():
         report = build(
             source_documents(place.recipe, source),
@@ -92,4 +92,5 @@ def make_corpus(place: Place, folder: Path) -> None:
 
 def encoder(place: Place) -> Tokenizer:
     """The run's tokenizer."""
-    return tokenizers.load(place.folder("tokenizer"))
+    with place.made("tokenizer") as folder:
+        return tokenizers.load(folder)

@@ -37,9 +37,10 @@ def evaluate(place: Place, folder: Path) -> None:
     """Leave items.jsonl and measured.json (tables, figures and examples for the report)."""
     recipe = place.recipe
     last = f"train-{recipe.stage[-1].name}"
-    models = {BEFORE: decoder.load(place.folder(last) / "model", device=place.device)}
-    if recipe.tuning:
-        models[AFTER] = decoder.load(place.folder("tune") / "model", device=place.device)
+    models = {}
+    for name, key in ((BEFORE, last), (AFTER, "tune")) if recipe.tuning else ((BEFORE, last),):
+        with place.made(key) as made_there:
+            models[name] = decoder.load(made_there / "model", device=place.device)
     made = encoder(place)
     measured: dict[str, Any] = {
         "choices": [],
@@ -67,13 +68,12 @@ def _choices(
 
     Statements are worded as passages word them; items are grouped by how often the passages mention the fact.
     """
-    lines = (place.folder("world") / "choices.jsonl").read_text().splitlines()
+    lines = place.lines("world", "choices.jsonl")
     limit = place.recipe.evaluation.choices
     assert limit is not None
     every = max(1, len(lines) // limit)  # spread over the file: half of it is worded as nothing in training is
     questions = []
-    for line in lines[::every][:limit]:
-        q = json.loads(line)
+    for q in lines[::every][:limit]:
         question = Question(q["id"], q["text"], tuple(q["answers"]), tuple(q["choices"]))
         group = MENTIONS[min(min(q["meta"]["mentions"]), len(MENTIONS) - 1)]
         questions.append(choices.of_question(question, q["meta"]["cloze"], group))

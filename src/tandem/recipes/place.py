@@ -7,7 +7,8 @@ else, so a stage run by a later process sees exactly what it would have seen in 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -66,19 +67,36 @@ class Place:
                 return path
         raise Failure(f"the stage {key!r} has not been finished", where=str(self.run.path))
 
+    @contextmanager
+    def made(self, key: str) -> Iterator[Path]:
+        """Folder of a finished stage, to read from: what is damaged there the run can make again, and errors say so."""
+        folder = self.folder(key)
+        try:
+            yield folder
+        except UserError as e:
+            remedy = f"remove {folder}, then run the recipe again in this folder: it makes the stage again"
+            raise UserError(e.problem, where=e.where, remedy=remedy) from e
+
     def work(self, folder: Path) -> Path:
         """Folder for the checkpoints of the stage that is filling `folder`; gone when the stage stands."""
         return self.run.work(folder.name.removesuffix(".tmp"))
 
     def read(self, key: str, name: str) -> Any:
         """A JSON file that a finished stage left."""
-        path = self.folder(key) / name
-        try:
-            return json.loads(path.read_text())
-        except (OSError, ValueError) as e:
-            raise UserError(
-                f"cannot be read ({e})", where=str(path), remedy=f"remove {path.parent}: the run makes it again"
-            ) from e
+        with self.made(key) as folder:
+            try:
+                return json.loads((folder / name).read_text())
+            except (OSError, ValueError) as e:
+                raise UserError(f"cannot be read ({e})", where=str(folder / name)) from e
+
+    def lines(self, key: str, name: str) -> list[Any]:
+        """A JSONL file that a finished stage left."""
+        with self.made(key) as folder:
+            try:
+                text = (folder / name).read_text(encoding="utf-8")
+                return [json.loads(line) for line in text.split("\n") if line]
+            except (OSError, ValueError) as e:
+                raise UserError(f"cannot be read ({e})", where=str(folder / name)) from e
 
 
 @dataclass(frozen=True)

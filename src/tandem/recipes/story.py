@@ -5,7 +5,6 @@ Reads the stage folders only, so the same run always tells the same story, byte 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -278,7 +277,7 @@ def _corpus(place: Place) -> list[Table]:
     rows: list[tuple[Cell, ...]] = []
     removed: list[tuple[Cell, ...]] = []
     for source in place.recipe.sources:
-        report = json.loads((place.folder("corpus") / source / "report.json").read_text())
+        report = place.read("corpus", f"{source}/report.json")
         train, held = report["train"], report["validation"]
         tokens = train["tokens"] + held["tokens"]
         text_bytes = train["text_bytes"] + held["text_bytes"]

@@ -212,10 +212,12 @@ def fit(
             if interrupted.is_set():
                 keep(step + 1)
                 raise KeyboardInterrupt
-            if now - saved_at > settings.checkpoint_seconds and step + 1 < batches.steps:
+            _end_if_lost(history, settings, step, work)
+            # What follows the last step, saving and measuring, may take a while: a kill then repeats few steps.
+            patience = settings.checkpoint_seconds * (0.1 if step + 1 == batches.steps else 1.0)
+            if now - saved_at > patience:
                 keep(step + 1)
                 saved_at = time.monotonic()
-            _end_if_lost(history, settings, step, work)
     return history
 
 

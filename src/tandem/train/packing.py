@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,21 +87,14 @@ class Packed:
             if not target_T[1:].any():
                 without_answer += 1
                 continue
-            if len(ids_T) - 1 > context:
-                whole = _end_of_last_whole_answer(target_T, context + 1)
-                if whole is None:
-                    dropped += 1
-                    continue
-                cut += 1
-                ids_T, target_T = ids_T[:whole], target_T[:whole]
-            kept.append((ids_T, target_T))
+            whole = _room_taken(target_T, context)
+            if whole is None:
+                dropped += 1
+                continue
+            cut += whole < len(ids_T)
+            kept.append((ids_T[:whole], target_T[:whole]))
         if not kept:
-            raise UserError(
-                f"none of {len(encoded)} conversations fits into {context} tokens ({dropped} too long, "
-                f"{without_answer} without an answer)",
-                where="tuning.context",
-                remedy="raise the context length, or give shorter conversations",
-            )
+            raise _none_fits(context, dropped, without_answer)
         lengths = np.array([len(ids_T) - 1 for ids_T, _ in kept], dtype=np.int64)
         self._ids = np.concatenate([ids_T for ids_T, _ in kept])
         self._is_target = np.concatenate([target_T for _, target_T in kept])
@@ -162,6 +155,34 @@ class Packed:
             documents_T[at : at + n] = document
             at += n
         documents_T[at:] = len(row)
+
+
+def some_fit(encoded: Iterable[tuple[Sequence[int], Sequence[bool]]], context: int) -> None:
+    """Raise the UserError of `Packed` where none of the (ids, is_target) pairs fits; stops at the first that does."""
+    dropped = without_answer = 0
+    for _, is_target in encoded:
+        target_T = np.asarray(is_target, dtype=bool)
+        if not target_T[1:].any():
+            without_answer += 1
+        elif _room_taken(target_T, context) is None:
+            dropped += 1
+        else:
+            return
+    raise _none_fits(context, dropped, without_answer)
+
+
+def _none_fits(context: int, dropped: int, without_answer: int) -> UserError:
+    return UserError(
+        f"none of {dropped + without_answer} conversations fits into {context} tokens ({dropped} too long, "
+        f"{without_answer} without an answer)",
+        where="tuning.context",
+        remedy="raise the context length, or give shorter conversations",
+    )
+
+
+def _room_taken(is_target_T: NDArray[np.bool_], context: int) -> int | None:
+    """How many of a conversation's tokens go into a row: all, or up to the last whole answer; None when none fits."""
+    return len(is_target_T) if len(is_target_T) - 1 <= context else _end_of_last_whole_answer(is_target_T, context + 1)
 
 
 def _end_of_last_whole_answer(is_target_T: NDArray[np.bool_], limit: int) -> int | None:
