@@ -1,14 +1,14 @@
 """Generating on a CPU with the embedded model: Tandem's engine beside transformers and llama.cpp.
 
-    python benchmarks/sampling.py shared     # 10 samples of 128 tokens from each of 20 prompts, 600 of ~700 tokens shared
+    python benchmarks/sampling.py shared     # 10 samples of 128 tokens of 20 prompts, 600 of ~700 tokens alike
     python benchmarks/sampling.py plain      # 32 prompts of 64 tokens, 64 new tokens each, nothing shared
     python benchmarks/sampling.py single     # one answer of 128 tokens
 
 Peers: `transformers` generate (num_return_sequences; the plain batch padded), its continuous batching (generate_batch),
-and llama-cpp-python on the same GGUF file, driven through its low-level interface (the shared prefix read once, copied to
-all sequences). Temperature 0.8, end marks ignored, random prompts. The peers of `shared` take `--peer-prompts` of the 20
-prompts, since each of their prompts costs the same. Ours twice: as `local:` loads it (bfloat16 where the processor has
-it) and in float32. Tokens per second are new tokens by wall clock; medians over the rounds.
+and llama-cpp-python on the same GGUF file, driven through its low-level interface (the shared prefix read once, copied
+to all sequences). Temperature 0.8, end marks ignored, random prompts. The peers of `shared` take `--peer-prompts` of
+the 20 prompts, since each of their prompts costs the same. Ours twice: as `local:` loads it (bfloat16 where the
+processor has it) and in float32. Tokens per second are new tokens by wall clock; medians over the rounds.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def llama(options: argparse.Namespace) -> Callable[[], Mapping[str, float]]:
             decode(rest)
             for k in range(first + 1, first + samples):
                 llama_cpp.llama_memory_seq_cp(memory, first, k, 0, len(prompt) - 1)
-            last |= {k: prompt[-1] for k in range(first, first + samples)}
+            last |= dict.fromkeys(range(first, first + samples), prompt[-1])
         place = {k: len(wanted[k // samples]) - 1 for k in last}
         for _ in range(new):
             decode([(last[k], place[k], k, True) for k in range(rows)])
@@ -175,7 +175,7 @@ def main() -> None:
             first = first or speed
             work = median([{"v": r["tokens"] / r["cpu"]} for r in results], "v")
             print(
-                f"{name:<14}{speed:9.1f} tokens/s   {work:7.1f} per processor second   {median(results, 'MiB'):6.0f} MiB   "
+                f"{name:<14}{speed:9.1f} tokens/s  {work:7.1f} per processor second  {median(results, 'MiB'):6.0f} MiB "
                 f"{CONTENDERS[0]} is {first / speed:.2f} x"
             )
         return
