@@ -4,8 +4,8 @@ In float32 torch calls MKL, which on AMD processors runs 10 to 20 % behind the o
 against 90 GFLOP/s per core, Zen 4, measured over the shapes of a 2-15 M model). oneDNN is reached by an operator that
 is not public, so everything falls back to `F.linear` where it is missing, and on every other device and dtype. The
 weight's gradient stays with MKL: oneDNN wants both factors transposed in memory, which costs what it gains. A call of
-oneDNN costs some 20 µs more, so a few rows go there only with a large weight, such as an output head: 8 rows with 49,152
-× 576 take 17 ms there and 29 in MKL. What this does not do: products in half precision, which torch hands to oneDNN
+oneDNN costs some 20 µs more, so a few rows go there only with a large weight, such as an output head (8 rows with
+49,152 × 576: 17 ms there, 29 in MKL). What this does not do: products in half precision, which torch hands to oneDNN
 itself.
 
 N rows, I inputs, O outputs.
