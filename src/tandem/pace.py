@@ -167,6 +167,8 @@ class Pace:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self.leave(turn.result(), "other")  # the turn came in the same moment
+            else:
+                self._admit()  # who comes next may be allowed sooner
             raise
         finally:
             self.waiting -= 1

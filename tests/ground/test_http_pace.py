@@ -205,6 +205,22 @@ def test_tokens_per_minute_are_kept_and_corrected():
     assert 0.15 < asyncio.run(waited()) < 0.8
 
 
+def test_who_waits_behind_a_large_request_goes_at_once_when_that_is_cancelled():
+    async def waited():
+        pace = Pace(Limits(tokens_per_minute=6000))  # 100 at once, 98 a second
+        await pace.enter(1000)
+        pace.settle(1000, 90)
+        large = asyncio.create_task(pace.enter(100_000))
+        small = asyncio.create_task(pace.enter(5))
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        large.cancel()
+        await small
+        return time.monotonic() - began
+
+    assert asyncio.run(waited()) < 0.3
+
+
 def test_the_stricter_of_two_users_limits_holds():
     pace = Pace(Limits(concurrency=100, requests_per_minute=50))
     pace.tighten(Limits(concurrency=10, tokens_per_minute=70))
