@@ -44,7 +44,7 @@ def prompts(options: argparse.Namespace, name: str) -> tuple[list[list[int]], in
 
 
 def tandem(options: argparse.Namespace, precision: str) -> Callable[[], Mapping[str, float]]:
-    from tandem.decoder.engine import Writing
+    from tandem.decoder.jobs import Writing
     from tandem.decoder.sampling import Rule
     from tandem.lm import embedded
     from tandem.lm.local import Local

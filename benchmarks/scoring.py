@@ -93,7 +93,8 @@ def count(items: Items) -> None:
 
     from tandem import tokenizer
     from tandem.decoder import Decoder, Shape
-    from tandem.decoder.engine import Engine, Scoring
+    from tandem.decoder.engine import Engine
+    from tandem.decoder.jobs import Scoring
     from tandem.lm import embedded
     from tandem.lm.wording import Wording
     from tandem.types import Text

@@ -44,8 +44,11 @@ def file_hash(path: Path) -> str:
 def write_whole(path: Path, data: str | bytes) -> None:
     """Write a file so that a reader sees the old one or the new one, never a part; survives power loss.
 
-    Raises Failure, naming the file, when the disk is full or the folder cannot be written.
+    Raises Failure, naming the file, when the disk is full or the folder cannot be written; UserError when `path` is
+    there and is no regular file (a rename would put one in the place of a device).
     """
+    if path.exists() and not path.is_file():
+        raise UserError("is not a regular file", where=str(path), remedy="name a file, or a path where nothing is yet")
     part = path.with_name(path.name + ".part")
     try:
         with part.open("wb") as f:

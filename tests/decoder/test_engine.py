@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tandem.decoder import Decoder, Shape
-from tandem.decoder.engine import Engine, Scoring, Writing, run
+from tandem.decoder.engine import Engine, run
+from tandem.decoder.jobs import Scoring, Writing
 from tandem.decoder.sampling import Rule, choose, stream_of, uniform
 from tandem.errors import UserError
 

@@ -162,3 +162,10 @@ def test_a_file_cannot_be_a_run_folder(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(UserError, match="is a file"):
         Run(tmp_path / "run", "seed = 1\n")
+
+
+def test_a_device_is_never_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="not a regular file"):
+        write_whole(tmp_path / "pipe", "text")
+    assert not (tmp_path / "pipe").is_file()

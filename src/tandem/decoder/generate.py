@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 
-from tandem.decoder.engine import PASS_TOKENS, Engine, Writing, Written, run
+from tandem.decoder.engine import PASS_TOKENS, Engine, run
+from tandem.decoder.jobs import Writing, Written
 from tandem.decoder.model import Decoder
 from tandem.decoder.sampling import Rule
 from tandem.errors import UserError

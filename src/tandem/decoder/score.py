@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tandem.decoder.continuations import Scored
-from tandem.decoder.engine import PASS_TOKENS, Engine, Scoring, run
+from tandem.decoder.engine import PASS_TOKENS, Engine, run
+from tandem.decoder.jobs import Scoring
 from tandem.decoder.model import Decoder
 from tandem.errors import UserError
 

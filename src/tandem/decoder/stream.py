@@ -7,60 +7,19 @@ The partial results of a token are merged by their log-sum-exp in float32, which
 (Milakov & Gimelshein 2018; the merge of FlashAttention's splits). What this does not do: decide what runs (the engine),
 or sample. Rejected: padded copies of the shared prefix for every row (60 % of the speed), paged gather (45 %).
 
-N tokens of the stream, B rows or segments, T queries, S keys, H query heads, G key/value heads, K head width.
+N tokens of the stream, H query heads, G key/value heads, K head width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from tandem.decoder.attention import attend_part, merge_parts
+from tandem.decoder.attention import merge_parts
+from tandem.decoder.segments import Decode, Group, Segment, decodes, decoding, groups, levels
 from tandem.decoder.shape import Shape
-from tandem.decoder.tails import Pool, Tail
-from tandem.decoder.tree import Node
-
-
-@dataclass(eq=False)
-class Segment:
-    """Tokens of one request in this pass."""
-
-    above: Node
-    """The shared path in front of it."""
-    tokens: Sequence[int]
-    """Ids to be read."""
-    tail: Tail | None = None
-    """Where its keys and values are kept, when only its row needs them."""
-    fills: Node | None = None
-    """The shared span it computes."""
-    branches: Sequence[int] = ()
-    """Lengths of alternatives that all follow the rest of the segment and do not see each other, at its end."""
-    begin: int = 0
-    """Set by the stream: its first place there."""
-    path: tuple[Node, ...] = field(default=(), repr=False)
-    """Set by the stream: the shared spans in front of it."""
-
-    @property
-    def stem(self) -> int:
-        """Tokens before the alternatives."""
-        return len(self.tokens) - sum(self.branches)
-
-    @property
-    def offset(self) -> int:
-        """Position of its first token in its text."""
-        return sum(len(node.tokens) for node in self.path) + (self.tail.length if self.tail else 0)
-
-    def positions(self) -> list[int]:
-        """Position of each token in its own text."""
-        start, stem = self.offset, self.stem
-        places = list(range(start, start + stem))
-        for length in self.branches:
-            places += range(start + stem, start + stem + length)
-        return places
 
 
 class Stream:
@@ -83,15 +42,15 @@ class Stream:
         self.positions_BT = torch.tensor([places], device=device)
         self.reach = max(places) + 1
         window = shape.window if shape.window is not None and shape.window < self.reach else None
-        self._levels = _levels(self.segments, self.positions_BT[0], window)
-        self._groups = _groups(self.segments, window, device, dtype)
-        self._decodes = _decodes(self.segments, window, device)
-        pieces: tuple[_Group | _Decode, ...] = (*self._groups, *self._decodes)
+        self._levels = levels(self.segments, self.positions_BT[0], window)
+        self._groups = groups(self.segments, window, device, dtype)
+        self._decodes = decodes(self.segments, window, device)
+        pieces: tuple[Group | Decode, ...] = (*self._groups, *self._decodes)
         in_order = torch.equal(pieces[0].places, torch.arange(at, device=device)) if len(pieces) == 1 else False
         self._simple = in_order and not self._levels
         self._own = pieces
         self._fills = [s for s in self.segments if s.fills is not None]
-        self._news = [s for s in self.segments if s.tail is not None and not _decoding(s)]
+        self._news = [s for s in self.segments if s.tail is not None and not decoding(s)]
 
     # ── what the model's blocks call ────────────────────────────────────────────────────────────────────────────────
 
@@ -147,207 +106,3 @@ class Stream:
 def _order(segment: Segment) -> tuple[list[int], int]:
     """Who shares a path stands together; on it, rows stand as their tails do."""
     return [node.serial for node in segment.path], -1 if segment.tail is None else segment.tail.slot
-
-
-# ── shared spans ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass
-class _Reading:
-    """One shared span and the tokens that see it."""
-
-    node: Node
-    begin: int
-    end: int
-    sight: Tensor | None = None
-    """(T, S), True where a window lets a token see one of the span; None: each sees all."""
-
-    def attend(self, layer: int, q_NHK: Tensor) -> tuple[Tensor, Tensor]:
-        assert self.node.keys_LGSK is not None and self.node.values_LGSK is not None
-        q_BHTK = q_NHK[self.begin : self.end].transpose(0, 1)[None]
-        keys, values = self.node.keys_LGSK[layer][None], self.node.values_LGSK[layer][None]
-        if self.sight is None:
-            out_BHTK, lse_BHT = attend_part(q_BHTK, keys, values)
-            return out_BHTK[0].transpose(0, 1), lse_BHT[0].T
-        out_BHTK, lse_BHT = attend_part(q_BHTK, keys, values, bias=_bias(self.sight, q_NHK.dtype)[None, None])
-        blind_T1 = ~self.sight.any(-1, keepdim=True)
-        return out_BHTK[0].transpose(0, 1), lse_BHT[0].T.masked_fill(blind_T1, -torch.inf)
-
-
-def _levels(segments: Sequence[Segment], positions_N: Tensor, window: int | None) -> list[list[_Reading]]:
-    """Runs of neighbours that share the span at each depth."""
-    levels: list[list[_Reading]] = []
-    depth = max((len(s.path) for s in segments), default=0)
-    for level in range(depth):
-        readings: list[_Reading] = []
-        for segment in segments:
-            if level >= len(segment.path):
-                continue
-            node, end = segment.path[level], segment.begin + len(segment.tokens)
-            if readings and readings[-1].node is node and readings[-1].end == segment.begin:
-                readings[-1].end = end
-            else:
-                readings.append(_Reading(node, segment.begin, end))
-        if window is not None:
-            for reading in readings:
-                starts_S = torch.arange(len(reading.node.tokens), device=positions_N.device) + reading.node.start
-                reading.sight = positions_N[reading.begin : reading.end, None] - starts_S < window
-        levels.append(readings)
-    return levels
-
-
-# ── segments that see themselves ────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass
-class _Group:
-    """Segments of similar length, padded to the same one by repeating their last token."""
-
-    places: Tensor
-    """Where their tokens stand in the stream."""
-    slots: Tensor
-    """Where each of those tokens stands in the padded rows."""
-    gather: Tensor
-    """The token in each slot."""
-    rows: int
-    bias: Tensor | None
-    """(B, 1, T, T), added to the scores; None: causal."""
-
-    def attend(self, layer: int, q_NHK: Tensor, k_NGK: Tensor, v_NGK: Tensor) -> tuple[Tensor, Tensor]:
-        q, k, v = (x.index_select(0, self.gather).view(self.rows, -1, *x.shape[1:]) for x in (q_NHK, k_NGK, v_NGK))
-        causal = self.bias is None
-        out_BHTK, lse_BHT = attend_part(
-            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), bias=self.bias, causal=causal
-        )
-        out = out_BHTK.transpose(1, 2).flatten(0, 1).index_select(0, self.slots)
-        return out, lse_BHT.transpose(1, 2).flatten(0, 1).index_select(0, self.slots)
-
-
-def _groups(segments: Sequence[Segment], window: int | None, device: torch.device, dtype: torch.dtype) -> list[_Group]:
-    by_length: dict[tuple[int, bool], list[Segment]] = {}
-    for segment in segments:
-        if _decoding(segment):
-            continue
-        power = 1 << (max(len(segment.tokens), 16) - 1).bit_length()
-        rounded = power * 3 // 4 if len(segment.tokens) <= power * 3 // 4 else power
-        by_length.setdefault((rounded, bool(segment.branches)), []).append(segment)
-    groups = []
-    for (_, branching), members in by_length.items():
-        length = max(len(s.tokens) for s in members)
-        begins = np.array([s.begin for s in members])
-        sizes = np.array([len(s.tokens) for s in members])
-        within = np.arange(length)
-        gather = begins[:, None] + np.minimum(within, sizes[:, None] - 1)
-        real = within < sizes[:, None]
-        bias = None
-        if branching or window is not None:
-            sight = torch.from_numpy(np.stack([_sight(s, length, window) for s in members])).to(device)
-            bias = _bias(sight, dtype)[:, None]
-        groups.append(
-            _Group(
-                torch.from_numpy(gather[real]).to(device),
-                torch.from_numpy(np.flatnonzero(real)).to(device),
-                torch.from_numpy(gather.reshape(-1)).to(device),
-                len(members),
-                bias,
-            )
-        )
-    return groups
-
-
-def _bias(sight: Tensor, dtype: torch.dtype) -> Tensor:
-    """0 where a query sees a key, -inf where not."""
-    return torch.zeros(sight.shape, dtype=dtype, device=sight.device).masked_fill_(~sight, -torch.inf)
-
-
-def _sight(segment: Segment, length: int, window: int | None) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """(length, length), True where a token of the segment sees another: earlier ones of the stem or its own branch."""
-    branch = np.zeros(length, dtype=np.int64)
-    places = np.arange(length)
-    at = segment.stem
-    for number, size in enumerate(segment.branches, 1):
-        branch[at : at + size] = number
-        places[at : at + size] = range(segment.stem, segment.stem + size)
-        at += size
-    columns = np.arange(length)
-    seen: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = (columns[:, None] >= columns) & (
-        (branch[None, :] == 0) | (branch[:, None] == branch[None, :])
-    )
-    if window is not None:
-        seen &= places[:, None] - places[None, :] < window
-    return seen
-
-
-# ── rows that continue their tails ──────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass
-class _Decode:
-    """The rows of one pool that add one token each, by slot."""
-
-    pool: Pool
-    places: Tensor
-    """Their tokens in the stream."""
-    slots: Tensor
-    lengths: Tensor
-    """Tokens stored before this one."""
-    every: bool
-    """Whether every slot of the pool takes part."""
-    mask: Tensor | None
-    """(B, 1, S), -inf behind a tail's end and outside the window; None where all are equally long."""
-
-    def keep(self, layer: int, k_NGK: Tensor, v_NGK: Tensor) -> None:
-        self.pool.keys_LNGCK[layer][self.slots, :, self.lengths] = k_NGK[self.places]
-        self.pool.values_LNGCK[layer][self.slots, :, self.lengths] = v_NGK[self.places]
-
-    def attend(self, layer: int, q_NHK: Tensor, k_NGK: Tensor, v_NGK: Tensor) -> tuple[Tensor, Tensor]:
-        reach = self.mask.shape[-1] if self.mask is not None else int(self.lengths[0]) + 1
-        rows = slice(0, len(self.slots)) if self.every else self.slots
-        k_BGSK = self.pool.keys_LNGCK[layer][rows, :, :reach]
-        v_BGSK = self.pool.values_LNGCK[layer][rows, :, :reach]
-        q_BHK = q_NHK[self.places]
-        groups = k_BGSK.shape[1]
-        # The query heads of one key head are a product of their own: 2 to 3 times faster than one query per head.
-        q_JhK = q_BHK.view(-1, groups, q_BHK.shape[1] // groups, q_BHK.shape[2]).flatten(0, 1)
-        scores_JhS = torch.bmm(q_JhK * q_BHK.shape[-1] ** -0.5, k_BGSK.flatten(0, 1).transpose(1, 2)).float()
-        if self.mask is not None:
-            scores_JhS.view(len(q_BHK), -1, reach).add_(self.mask)
-        lse_Jh = scores_JhS.logsumexp(-1)
-        weights = scores_JhS.sub_(lse_Jh[..., None]).exp_().to(q_NHK.dtype)
-        return torch.bmm(weights, v_BGSK.flatten(0, 1)).view(q_BHK.shape), lse_Jh.view(q_BHK.shape[:2])
-
-
-def _decoding(segment: Segment) -> bool:
-    assert segment.tail is None or segment.tail.length == 0 or len(segment.tokens) == 1, "tails grow one by one"
-    return segment.tail is not None and len(segment.tokens) == 1
-
-
-def _decodes(segments: Sequence[Segment], window: int | None, device: torch.device) -> list[_Decode]:
-    by_pool: dict[int, list[Segment]] = {}
-    for segment in segments:
-        if _decoding(segment) and segment.tail is not None:
-            by_pool.setdefault(segment.tail.pool.room, []).append(segment)
-    decodes = []
-    for members in by_pool.values():
-        tails = [s.tail for s in members if s.tail is not None]
-        order = sorted(range(len(tails)), key=lambda i: tails[i].slot)
-        lengths = np.array([tails[i].length for i in order])
-        mask = None
-        if window is not None or lengths.min() < lengths.max():
-            columns = np.arange(lengths.max() + 1)
-            hidden = columns > lengths[:, None]
-            if window is not None:
-                hidden |= lengths[:, None] - columns >= window
-            mask = torch.from_numpy(np.where(hidden, -np.inf, 0.0).astype(np.float32)).to(device)[:, None]
-        pool = tails[0].pool
-        decodes.append(
-            _Decode(
-                pool,
-                torch.tensor([members[i].begin for i in order], device=device),
-                torch.tensor([tails[i].slot for i in order], device=device),
-                torch.from_numpy(lengths).to(device),
-                len(tails) == len(pool.tails),
-                mask,
-            )
-        )
-    return decodes

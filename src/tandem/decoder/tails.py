@@ -120,4 +120,4 @@ class Tails:
 def slot(tokens: int) -> int:
     """Size of the slot that holds so many tokens: 2ⁿ or 1.5 · 2ⁿ."""
     power = max(SMALLEST, 1 << (tokens - 1).bit_length())
-    return power * 3 // 4 if SMALLEST < power and tokens <= power * 3 // 4 else power
+    return power * 3 // 4 if power > SMALLEST and tokens <= power * 3 // 4 else power

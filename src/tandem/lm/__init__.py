@@ -13,9 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tandem.lm.addresses import connect as connect
     from tandem.lm.budget import Budget as Budget
     from tandem.lm.budget import Prices as Prices
-    from tandem.lm.addresses import connect as connect
     from tandem.lm.model import BackEnd as BackEnd
     from tandem.lm.model import Model as Model
     from tandem.lm.scripted import Rule as Rule

@@ -15,7 +15,8 @@ import torch
 
 from tandem import decoder, tokenizer
 from tandem.decoder import adapters, weights
-from tandem.decoder.engine import Engine, Scoring, Writing
+from tandem.decoder.engine import Engine
+from tandem.decoder.jobs import Scoring, Writing
 from tandem.decoder.sampling import Rule
 from tandem.errors import UserError
 from tandem.lm.growing import Growing, speller

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tandem.decoder.continuations import Scored
-from tandem.decoder.engine import Engine, Scoring, Writing, Written
+from tandem.decoder.engine import Engine
+from tandem.decoder.jobs import Scoring, Writing, Written
 from tandem.errors import Failure
 
 GATHER = 0.002
