@@ -122,7 +122,7 @@ async def plain_aiohttp(url: str, at_once: int) -> AsyncIterator[Send]:
 @asynccontextmanager
 async def caller(url: str, at_once: int) -> AsyncIterator[Send]:
     from tandem.http import Caller
-    from tandem.pace import Limits
+    from tandem.http.pace import Limits
 
     ours = Caller(url, {"Authorization": "Bearer key-key-key"}, model="m", limits=Limits(concurrency=at_once))
 
@@ -136,10 +136,10 @@ async def caller(url: str, at_once: int) -> AsyncIterator[Send]:
 
 @asynccontextmanager
 async def model(url: str, at_once: int) -> AsyncIterator[Send]:
+    from tandem.http.pace import Limits
     from tandem.lm.endpoints import Endpoint, able_by_format
     from tandem.lm.model import Model
     from tandem.lm.remote import Remote
-    from tandem.pace import Limits
     from tandem.store import Store
     from tandem.types import Chat, Message, Sampling
 

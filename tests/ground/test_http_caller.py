@@ -14,10 +14,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from loopback_server import FAULTS, HTML, Act, LoopbackServer
-from tandem import connection
 from tandem.errors import CallFailed, UserError
-from tandem.http import Caller
-from tandem.pace import Limits
+from tandem.http import Caller, connection
+from tandem.http.pace import Limits
 
 KEY = "sk-test-0123456789abcdefSECRET"
 QUICK = Limits(first_wait=0.002, first_pause=0.002, tries=4, body_bytes=1 << 20)
@@ -195,7 +194,7 @@ def test_control_characters_of_a_server_are_escaped():
 
 
 def test_a_refusal_whose_body_never_ends_is_judged_by_its_status(monkeypatch):
-    monkeypatch.setattr("tandem.http.ERROR_SECONDS", 0.05)
+    monkeypatch.setattr("tandem.http.caller.ERROR_SECONDS", 0.05)
     failure, _, _ = ask(lambda _: Act(status=400, body={"error": "slow"}, drip=1.0))
     assert (failure.kind, failure.status, failure.problem) == ("refused", 400, "answered 400")
 

@@ -9,7 +9,7 @@ import pytest
 from loopback_server import LoopbackServer, Request, seeded
 from tandem.errors import CallFailed
 from tandem.http import Caller, Reply
-from tandem.pace import Limits
+from tandem.http.pace import Limits
 
 RATES = {
     "429": 0.02,

@@ -3,7 +3,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from tandem.faults import KINDS, asked_pause, judged, parsed
+from tandem.http.faults import KINDS, asked_pause, judged, parsed
 
 
 def test_retry_after_is_read_in_seconds_and_milliseconds():

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tandem.errors import UserError
-from tandem.pace import Allowance, Limits, LongPause, Pace
+from tandem.http.pace import Allowance, Limits, LongPause, Pace
 
 
 async def full_round(pace, outcome="clean"):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem.redact import PIECE, REMOVED, Secrets, excerpt
+from tandem.http.redact import PIECE, REMOVED, Secrets, excerpt
 
 KEY = 'se/cr"et+0123456789==abcdefghij'
 SECRETS = Secrets.of_headers({"Authorization": f"Bearer {KEY}", "anthropic-version": "2023-06-01"})

@@ -12,9 +12,9 @@ import pytest
 
 from loopback_server import Act, LoopbackServer, Request
 from tandem.errors import CallFailed, Unsupported, UserError
+from tandem.http.pace import Limits
 from tandem.lm.endpoints import Endpoint, able_by_format, anthropic
 from tandem.lm.remote import Remote
-from tandem.pace import Limits
 from tandem.types import LM, Chat, Message, Sampling, Text
 
 ASK = Chat((Message("user", "Capital of France?"),))

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from tandem.errors import CallFailed, Unsupported
-from tandem.lm import anthropic_messages
-from tandem.lm.answers import Asked
 from tandem.lm.endpoints import anthropic
-from tandem.lm.reply import Part
+from tandem.lm.wire import anthropic_messages
+from tandem.lm.wire.answers import Asked
+from tandem.lm.wire.reply import Part
 from tandem.types import Chat, Completion, Message, Sampling, Text, Usage
 
 CLAUDE = anthropic("claude-sonnet-4-5")

@@ -20,10 +20,10 @@ from openai.types.completion_usage import CompletionTokensDetails, PromptTokensD
 from pydantic import TypeAdapter
 
 from tandem.errors import CallFailed, Unsupported
-from tandem.lm import openai_chat, openai_completions
-from tandem.lm.answers import Asked
 from tandem.lm.endpoints import Endpoint, able_by_format, openai
-from tandem.lm.reply import Part
+from tandem.lm.wire import openai_chat, openai_completions
+from tandem.lm.wire.answers import Asked
+from tandem.lm.wire.reply import Part
 from tandem.types import Chat, Completion, Message, Sampling, Text, Usage
 
 CHAT = Endpoint("https://host/v1", "m", abilities=able_by_format("chat"))

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem.lm.spans import UNKNOWN, Piece, place, spelled, tokens
+from tandem.lm.wire.spans import UNKNOWN, Piece, place, spelled, tokens
 
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="�"), max_size=30)
 

@@ -1,9 +1,9 @@
 """Segments of a pass, and the pieces of attention they need.
 
-A token sees keys of three kinds: the shared spans on its path (`Reading`, one product per span for all its readers), its
-own segment (`Group`, segments of similar length side by side), or its row's tail (`Decode`, the rows of a pool side by
-side). Each piece gives partial results and their log-sum-exp; the stream merges them. What this does not do: keep keys
-and values of segments (the stream), or choose what runs (the engine).
+A token sees keys of three kinds: the shared spans on its path (`Reading`, one product per span for all its readers),
+its own segment (`Group`, segments of similar length side by side), or its row's tail (`Decode`, the rows of a pool side
+by side). Each piece gives partial results and their log-sum-exp; the stream merges them. What this does not do: keep
+keys and values of segments (the stream), or choose what runs (the engine).
 
 N tokens of the stream, B rows or segments, T queries, S keys, H query heads, G key/value heads, K head width,
 J = B · G products of the tails, h = H / G query heads in each.

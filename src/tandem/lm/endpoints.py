@@ -17,8 +17,8 @@ from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from tandem.errors import UserError
+from tandem.http.pace import Limits
 from tandem.lm.budget import Prices
-from tandem.pace import Limits
 from tandem.text import fingerprint
 from tandem.types import Abilities
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tandem.errors import UserError
+from tandem.http.pace import Limits
 from tandem.lm.budget import Prices
 from tandem.lm.endpoints import (
     BUILT_IN,
@@ -37,7 +38,6 @@ from tandem.lm.endpoints import (
     able_by_format,
     checked,
 )
-from tandem.pace import Limits
 
 FILE = "models.toml"
 ABILITIES = ("many", "temperature", "seed", "logprobs", "stop", "presence_penalty", "ignore_end")

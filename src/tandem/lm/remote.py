@@ -16,10 +16,10 @@ from typing import Any, Protocol, TypeVar
 
 from tandem.errors import CallFailed, Unsupported, UserError
 from tandem.http import Caller
-from tandem.lm import anthropic_messages, openai_chat, openai_completions
-from tandem.lm.answers import Asked, estimated
 from tandem.lm.endpoints import Endpoint, Format
-from tandem.lm.reply import Part
+from tandem.lm.wire import anthropic_messages, openai_chat, openai_completions
+from tandem.lm.wire.answers import Asked, estimated
+from tandem.lm.wire.reply import Part
 from tandem.types import Chat, Completion, Count, Prompt, Sampling, Score, Text
 
 Result = TypeVar("Result")

@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 
 from tandem.errors import CallFailed, UserError
 from tandem.lm import keys
-from tandem.lm.answers import estimated
 from tandem.lm.excerpt import differing, excerpt, readable
 from tandem.lm.policies import Policy, chosen
+from tandem.lm.wire.answers import estimated
 from tandem.store import Request, Sample, Store
 from tandem.store.lines import from_lines
 from tandem.types import Abilities, Completion, Count, Prompt, Sampling, Score

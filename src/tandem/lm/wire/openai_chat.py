@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from tandem.errors import Unsupported
-from tandem.lm.answers import Asked, Choice, Counts, completions
 from tandem.lm.endpoints import Endpoint
-from tandem.lm.reply import Part
-from tandem.lm.spans import Piece, Span, place, spelled, torn
+from tandem.lm.wire.answers import Asked, Choice, Counts, completions
+from tandem.lm.wire.reply import Part
+from tandem.lm.wire.spans import Piece, Span, place, spelled, torn
 from tandem.types import Chat, Completion, Finish, Prompt, Score
 
 PATH = "/chat/completions"

@@ -29,11 +29,11 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from tandem.connection import address, checked, credentials, environment_proxy, joined, open_session, place
 from tandem.errors import CallFailed, UserError
-from tandem.faults import KINDS, Fault, broken, judged, parsed
-from tandem.pace import Limits, LongPause, Outcome, Pace
-from tandem.redact import Secrets
+from tandem.http.connection import address, checked, credentials, environment_proxy, joined, open_session, place
+from tandem.http.faults import KINDS, Fault, broken, judged, parsed
+from tandem.http.pace import Limits, LongPause, Outcome, Pace
+from tandem.http.redact import Secrets
 from tandem.text import duration, size
 
 LONGEST_WAIT = 30.0
@@ -113,7 +113,7 @@ class Caller:
     base_url                  "https://host[:port][/path]"; http too; paths of `post` are appended to it
     headers                   sent with every request; none of their values ever shows in an error, a reply or a `repr`
     model                     callers of one event loop with the same base_url and model share one pace
-    limits                    see `tandem.pace.Limits`
+    limits                    see `tandem.http.pace.Limits`
     deadline                  seconds for one whole call, None for no end
     environment_proxies       whether HTTP_PROXY, HTTPS_PROXY and NO_PROXY are obeyed
     Raises UserError for an address or a header that cannot be used.

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from tandem.errors import Unsupported
-from tandem.lm.answers import Asked, Choice, Counts, completions
 from tandem.lm.endpoints import Endpoint
-from tandem.lm.reply import Part
+from tandem.lm.wire.answers import Asked, Choice, Counts, completions
+from tandem.lm.wire.reply import Part
 from tandem.types import Chat, Completion, Finish, Prompt, Score
 
 PATH = "/messages"

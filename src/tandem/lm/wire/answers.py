@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tandem.errors import CallFailed
-from tandem.lm.reply import Part
-from tandem.lm.spans import Piece, tokens
+from tandem.lm.wire.reply import Part
+from tandem.lm.wire.spans import Piece, tokens
 from tandem.types import Completion, Finish, Sampling, Token, Usage
 
 NOTES = {

@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 from tandem.errors import Unsupported
-from tandem.lm.answers import Asked, Choice, completions
 from tandem.lm.endpoints import Endpoint
-from tandem.lm.openai_chat import counts, drawing, finish, listed, score, score_at_end
-from tandem.lm.reply import Part
-from tandem.lm.spans import Piece, place, spelled
+from tandem.lm.wire.answers import Asked, Choice, completions
+from tandem.lm.wire.openai_chat import counts, drawing, finish, listed, score, score_at_end
+from tandem.lm.wire.reply import Part
+from tandem.lm.wire.spans import Piece, place, spelled
 from tandem.types import Completion, Prompt, Score, Text
 
 PATH = "/completions"

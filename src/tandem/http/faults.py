@@ -1,7 +1,7 @@
 """What went wrong with one request, in the words of `CallFailed`: from a status, a body, or an exception of aiohttp.
 
 A `Fault` says of which kind it is, whether the request may be sent again, and how long the server asks to wait. What
-this does not do: send, wait, raise, or hide secrets; the texts made here go through `tandem.redact` before anyone sees
+this does not do: send, wait, raise, or hide secrets; the texts made here go through `redact` before anyone sees
 them. Rejected: reading JSON whatever its content type: a proxy's page or a cut answer is not to pass for an answer.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from tandem.redact import excerpt
+from tandem.http.redact import excerpt
 
 REPEATED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Statuses after which the same request may succeed."""
