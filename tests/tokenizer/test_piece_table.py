@@ -108,7 +108,7 @@ def test_long_texts_are_cut_where_no_piece_is_broken(
 def test_a_full_table_starts_again_and_stays_right(trained: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces, "_SLOTS", 64)
     monkeypatch.setattr(pieces, "_TOGETHER", 1)
-    monkeypatch.setattr(pieces, "_hash", lambda head, tail: ((head ^ tail) % np.uint64(8)).astype(np.int64))
+    monkeypatch.setattr(pieces, "_place", lambda head, tail: ((head ^ tail) % np.uint64(8)).astype(np.int64))
     table = PieceTable(trained.core)
     for text in mixtures(300, seed=4):
         assert table.arrays([text])[0].tolist() == library(trained, text)

@@ -2,13 +2,14 @@
 
 Pieces repeat, and what a piece becomes never depends on its neighbours. Each piece of up to 16 bytes is looked up by
 its bytes themselves (two 64-bit words and the length, compared exactly: no id rests on a hash alone); only pieces not
-seen before go to the merging of `tokenizers`. So the ids are the library's, at 10 times its speed.
+seen before go to the merging of `tokenizers`. So the ids are the library's, at 10 times its speed. A piece has one
+place in the table; where another took it first, it stays in a dictionary beside.
 
 Rejected: a dictionary of pieces filled from Python's `re` (as fast as tiktoken at best, a third of this: a match costs
 150 ns, however short); handing the ranks to tiktoken (it merges any neighbours whose bytes are a token, a
 `tokenizer.json` only the pairs it lists: equal for most tables, not for every one); merging new pieces in array
 operations of our own, one merge of every piece a round (2.1 µs a piece for 5,000 together and 4.8 for 300; the library
-2.7, however few).
+2.7, however few); probing for another place (a round of array operations for each step, on every short text).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _STRETCH = 1 << 18
 _SHORT = 128
 """Characters below which the library alone is faster than a few dozen array operations."""
 _SLOTS = 1 << 19
-"""Places in the table, 24 bytes each; it is emptied when half full. Python's library has 95,000 different pieces."""
+"""Places in the table, 24 bytes each; it is emptied when half full. Python's library has 51,000 different pieces."""
 _LONG = 128
 """Pieces of more bytes are not kept: they seldom repeat, and would fill the memory."""
 _TOGETHER = 512
@@ -78,8 +79,8 @@ class PieceTable:
         self._store: Ids = np.zeros(1 << 16, np.int32)
         self._stored = 0
         self._held = 0
-        # Pieces kept beside the table, where their ids begin and how many there are in one number: those of 17 bytes up
-        # to `_LONG`, and new ones, which go into the table together.
+        # Entries of pieces kept beside the table: those of 17 bytes up to `_LONG`, those whose place is taken, and new
+        # ones, which go into the table together.
         self._beside: dict[bytes, int] = {b"\xff": 0}
         self._new: list[bytes] = []
 
@@ -149,27 +150,11 @@ class PieceTable:
         return self._store[places], counts
 
     def _find(self, head: Words, tail: Words, lengths: Places) -> tuple[Places, Places]:
-        """Where the ids of each piece are, and the pieces not in the table: longer ones, borders, new ones."""
-        slots = _hash(head, tail)
-        rows = self._table.take(slots, axis=0)
-        size = rows[:, 2].astype(np.int64)
-        entries = size >> _BITS
-        size &= _SIZE
-        open_ = ((rows[:, 0] != head) | (rows[:, 1] != tail) | (size != lengths)).nonzero()[0]
-        size = size[open_]
-        missing: list[Places] = []
-        while len(open_):
-            absent = (size == 0) | (lengths[open_] > 16)
-            missing.append(open_[absent])
-            open_ = open_[~absent]
-            slots[open_] = (slots[open_] + 1) % _SLOTS
-            rows = self._table.take(slots[open_], axis=0)
-            size = rows[:, 2].astype(np.int64)
-            entries[open_] = size >> _BITS
-            size &= _SIZE
-            differ = (rows[:, 0] != head[open_]) | (rows[:, 1] != tail[open_]) | (size != lengths[open_])
-            open_, size = open_[differ], size[differ]
-        return entries, np.concatenate(missing) if missing else np.zeros(0, np.int64)
+        """The entry of each piece, and the pieces not in the table."""
+        rows = self._table.take(_place(head, tail), axis=0)
+        entries = rows[:, 2].astype(np.int64)
+        same = (rows[:, 0] == head) & (rows[:, 1] == tail) & (entries & _SIZE == lengths)
+        return entries >> _BITS, (~same).nonzero()[0]
 
     def _look_beside(self, data: bytes, starts: Places, lengths: Places, missing: Places) -> Places:
         """Where the ids of pieces are that are not in the table; those never seen are learnt."""
@@ -211,25 +196,22 @@ class PieceTable:
         self._stored += kept
 
     def _insert(self) -> None:
-        """Move the new pieces into the table."""
+        """Move the new pieces into the table, those whose place is free; the others stay beside it."""
         lengths = np.array([len(piece) for piece in self._new], np.int64)
         head, tail = first_words(b"".join(self._new), np.cumsum(lengths) - lengths, lengths)
-        entries = np.array([self._beside.pop(piece) for piece in self._new], np.int64)
-        rows = np.stack([head, tail, (entries << _BITS | lengths).astype(np.uint64)], axis=1)
-        slots = _hash(head, tail)
-        waiting = np.arange(len(lengths))
-        while len(waiting):  # of those that want the same free place the first takes it, the others go one further
-            at = slots[waiting]
-            _, first = np.unique(at, return_index=True)
-            takes = first[self._table[at[first], 2] == 0]
-            self._table[at[takes]] = rows[waiting[takes]]
-            waiting = np.delete(waiting, takes)
-            slots[waiting] = (slots[waiting] + 1) % _SLOTS
-        self._held += len(lengths)
+        entries = np.array([self._beside[piece] for piece in self._new], np.int64)
+        places, first = np.unique(_place(head, tail), return_index=True)
+        free = self._table[places, 2] == 0
+        places, first = places[free], first[free]
+        self._table[places, 0], self._table[places, 1] = head[first], tail[first]
+        self._table[places, 2] = entries[first] << _BITS | lengths[first]
+        self._held += len(places)
+        for moved in first.tolist():
+            del self._beside[self._new[moved]]
         self._new = []
 
 
-def _hash(head: Words, tail: Words) -> Places:
+def _place(head: Words, tail: Words) -> Places:
     """A place in the table for a piece's words: multiply and keep the top bits."""
     mixed = (head ^ (tail * _ODD[1])) * _ODD[0]
     place: Places = ((mixed ^ (mixed >> np.uint64(29))) * _ODD[1] >> np.uint64(64 - 19)).astype(np.int64)
