@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 
-def referee(script: str, names: Sequence[str], rounds: int, threads: int) -> dict[str, list[dict[str, float]]]:
-    """Run `script … --contender NAME` for each name; one warm-up turn, then `rounds` turns each, interleaved.
+def referee(
+    script: str, names: Sequence[str], rounds: int, threads: int, warm_up: int = 1
+) -> dict[str, list[dict[str, float]]]:
+    """Run `script … --contender NAME` for each name; turns to warm up, then `rounds` turns each, interleaved.
 
     A contender that ends early is left out, with what it said.
     """
@@ -33,7 +35,7 @@ def referee(script: str, names: Sequence[str], rounds: int, threads: int) -> dic
         for name in names
     }
     turns: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    for turn in range(rounds + 1):
+    for turn in range(1 - warm_up, rounds + 1):
         for name in list(players):
             player = players[name]
             assert player.stdin is not None and player.stdout is not None
@@ -46,9 +48,9 @@ def referee(script: str, names: Sequence[str], rounds: int, threads: int) -> dic
                 print(f"{name} gave up; its message stands above", flush=True)
                 del players[name], turns[name]
                 continue
-            if turn:
+            if turn > 0:
                 turns[name].append(result)
-            print(f"  {'warm-up' if not turn else f'round {turn}'}: {name} {result}", file=sys.stderr, flush=True)
+            print(f"  {f'round {turn}' if turn > 0 else 'warm-up'}: {name} {result}", file=sys.stderr, flush=True)
     for player in players.values():
         assert player.stdin is not None
         player.stdin.close()

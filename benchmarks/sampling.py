@@ -8,7 +8,8 @@ Peers: `transformers` generate (num_return_sequences; the plain batch padded), i
 and llama-cpp-python on the same GGUF file, driven through its low-level interface (the shared prefix read once, copied
 to all sequences). Temperature 0.8, end marks ignored, random prompts. The peers of `shared` take `--peer-prompts` of
 the 20 prompts, since each of their prompts costs the same. Ours twice: as `local:` loads it (bfloat16 where the
-processor has it) and in float32. Tokens per second are new tokens by wall clock; medians over the rounds.
+processor has it) and in float32. Tokens per second are new tokens by wall clock; medians over the rounds. On a card:
+`--device cuda --peer-dtype bfloat16`, and `--model 1b` for a random model of 1.1 B parameters (llama.cpp is left out).
 """
 
 from __future__ import annotations
@@ -43,35 +44,60 @@ def prompts(options: argparse.Namespace, name: str) -> tuple[list[list[int]], in
     return [draw(64)], 1, 128
 
 
+SHAPE_1B = {"width": 2048, "layers": 22, "heads": 32, "kv_heads": 4, "head_width": 64, "mlp_width": 5632}
+"""TinyLlama's sizes."""
+
+
 def tandem(options: argparse.Namespace, precision: str) -> Callable[[], Mapping[str, float]]:
+    import torch
+
+    from tandem.decoder import Decoder, Shape
+    from tandem.decoder.engine import Engine
     from tandem.decoder.jobs import Writing
     from tandem.decoder.sampling import Rule
     from tandem.lm import embedded
     from tandem.lm.local import Local
+    from tandem.lm.serving import Serving
 
-    model = Local.load(embedded.folder(), precision=precision, device="cpu")
+    if options.model == "embedded":
+        engine = Local.load(embedded.folder(), precision=precision, device=options.device).engine
+    else:
+        with torch.device(options.device):
+            model = Decoder(Shape(vocabulary=VOCABULARY, context=2048, **SHAPE_1B)).eval().requires_grad_(False)
+        engine = Engine(model.to(torch.float32 if precision == "fp32" else torch.bfloat16), memory=16 << 30)
+    serving = Serving(engine)
     wanted, samples, new = prompts(options, "tandem")
 
     async def ask() -> None:
         jobs = [Writing(p, new, print, samples=range(samples), rule=Rule(0.8)) for p in wanted]
-        await asyncio.gather(*(model._serving.write(job) for job in jobs))
+        await asyncio.gather(*(serving.write(job) for job in jobs))
 
     def work() -> Mapping[str, float]:
-        model.engine.tree.clear()
-        before = model.engine.tokens_computed
+        engine.tree.clear()
+        before = engine.tokens_computed
         asyncio.run(ask())
-        return {"tokens": len(wanted) * samples * new, "computed": model.engine.tokens_computed - before}
+        return {"tokens": len(wanted) * samples * new, "computed": engine.tokens_computed - before}
 
     return work
 
 
 def transformers(options: argparse.Namespace, continuous: bool) -> Callable[[], Mapping[str, float]]:
     import torch
-    from transformers import AutoModelForCausalLM, GenerationConfig
+    from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
 
     from tandem.lm import embedded
 
-    model = AutoModelForCausalLM.from_pretrained(embedded.folder(), dtype=getattr(torch, options.peer_dtype)).eval()
+    dtype = getattr(torch, options.peer_dtype)
+    if options.model == "embedded":
+        model = AutoModelForCausalLM.from_pretrained(embedded.folder(), dtype=dtype)
+    else:
+        config = LlamaConfig(
+            vocab_size=VOCABULARY, hidden_size=SHAPE_1B["width"], intermediate_size=SHAPE_1B["mlp_width"],
+            num_hidden_layers=SHAPE_1B["layers"], num_attention_heads=SHAPE_1B["heads"],
+            num_key_value_heads=SHAPE_1B["kv_heads"],
+        )  # fmt: skip
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    model = model.eval().to(options.device)
     wanted, samples, new = prompts(options, "transformers")
     settings = {"max_new_tokens": new, "do_sample": True, "temperature": 0.8, "top_k": 0, "top_p": 1.0}
 
@@ -85,7 +111,7 @@ def transformers(options: argparse.Namespace, continuous: bool) -> Callable[[], 
         with torch.inference_mode():
             batches = [[p] for p in wanted] if samples > 1 else [wanted]
             for batch in batches:
-                ids = torch.tensor(batch)
+                ids = torch.tensor(batch, device=options.device)
                 out = model.generate(
                     ids, attention_mask=torch.ones_like(ids), num_return_sequences=samples, min_new_tokens=new,
                     pad_token_id=2, **settings,
@@ -106,6 +132,8 @@ def llama(options: argparse.Namespace) -> Callable[[], Mapping[str, float]]:
     rows = len(wanted) * samples
     common = 600 if options.what == "shared" else 0
     llama_cpp.llama_backend_init()
+    quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
+    llama_cpp.llama_log_set(quiet, None)
     setup = llama_cpp.llama_model_default_params()
     model = llama_cpp.llama_model_load_from_file(str(embedded.gguf_file()).encode(), setup)
     sizes = llama_cpp.llama_context_default_params()
@@ -132,6 +160,7 @@ def llama(options: argparse.Namespace) -> Callable[[], Mapping[str, float]]:
                 raise RuntimeError("llama_decode failed")
 
     def work() -> Mapping[str, float]:
+        assert quiet  # as long as the library may call it
         llama_cpp.llama_memory_clear(memory, True)
         if common:
             decode([(t, i, rows, False) for i, t in enumerate(wanted[0][:common])])
@@ -163,6 +192,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--peer-prompts", type=int, default=2)
     parser.add_argument("--peer-dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--model", default="embedded", choices=["embedded", "1b"])
     parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()

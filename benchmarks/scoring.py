@@ -6,8 +6,8 @@
 
 Both get the same (context, continuation) pairs, made here in lm-evaluation-harness's form from files with the fields
 question, choices, answer (and subject): mmlu_test, mmlu_dev, arc_challenge_test (.jsonl.gz). MMLU takes whole subjects,
-in the file's order, until there are enough items. Seconds are those of scoring alone, after loading; the first turn of
-each is not counted. Ours twice: as `local:` loads it (bfloat16 where the processor has it) and in float32.
+in the file's order, until there are enough items. Seconds are those of scoring alone, after loading and `--warm-up`
+turns. Ours twice: as `local:` loads it (bfloat16 where the processor has it) and in float32.
 `--peer-batch` is lm-evaluation-harness's batch size. Also told: how many tokens went through our model, and on how many
 items predictions differ from the peer's in float32.
 """
@@ -144,6 +144,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--items", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--warm-up", type=int, default=1, help="turns that are not counted")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--peer-batch", default="8")
     parser.add_argument("--scratch", type=Path, default=Path("out"))
@@ -167,7 +168,7 @@ def main() -> None:
         precision = "fp32" if options.contender.endswith("fp32") else "auto"
         contender(tandem(items, precision, place(options.contender)))
         return
-    turns = referee(__file__, options.only, options.rounds, options.threads)
+    turns = referee(__file__, options.only, options.rounds, options.threads, options.warm_up)
     print(f"{options.task}, {len(items)} items, {load()}")
     first = None
     for name, results in turns.items():
