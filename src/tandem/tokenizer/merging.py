@@ -9,7 +9,7 @@ The merges and their order are those of the `tokenizers` library's `BpeTrainer`:
 ids first. A token has one way to be made, so no pair is born twice: two occurrences of its bytes that became one token
 saw the same merges within, in the same order. Counts nothing and reads no text.
 
-Rejected: the library itself, which takes texts only and counts 5 times slower than `counting`.
+Rejected: the library itself, which takes texts only, not counts: 2 to 5 times slower on 20 MB.
 """
 
 from __future__ import annotations
