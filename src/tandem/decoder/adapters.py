@@ -88,7 +88,7 @@ def attach(model: Decoder, lora: LoRA, *, seed: int = 0) -> None:
         part = name.rpartition(".")[2]
         if part in lora.targets:
             inputs = projection.weight.shape[1]
-            adapter = Adapter(inputs, rows.stop - rows.start, lora, projection.weight.device)
+            adapter = Adapter(inputs, rows.stop - rows.start, lora, model.device)
             bound = 1 / math.sqrt(inputs)
             drawn = torch.empty(lora.rank, inputs).uniform_(-bound, bound, generator=generator)
             adapter.down.data.copy_(drawn)
@@ -101,6 +101,8 @@ def twin(model: Decoder) -> Decoder:
         other = Decoder(model.shape)
     for module, theirs in zip(other.modules(), model.modules(), strict=True):
         module._parameters.update(theirs._parameters)
+        if isinstance(module, Projection) and isinstance(theirs, Projection):
+            module.packed = theirs.packed
     other.compute = model.compute
     return other.train(model.training)
 
@@ -115,6 +117,7 @@ def detach(model: Decoder) -> None:
 @torch.no_grad()
 def merge(model: Decoder) -> None:
     """Add the adapters into the base weights for good, and take them off."""
+    assert all(projection.packed is None for _, _, projection in _targets(model)), "packed weights take no additions"
     for name, rows, projection in _targets(model):
         part = name.rpartition(".")[2]
         if part in projection.adapters:

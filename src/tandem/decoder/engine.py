@@ -17,7 +17,7 @@ N tokens of a pass, R rows or positions, V vocabulary, D width.
 from __future__ import annotations
 
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -26,10 +26,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tandem.decoder import products
 from tandem.decoder.continuations import Plan, plan, scored
 from tandem.decoder.jobs import Scoring, Writing, Written
 from tandem.decoder.model import Decoder
-from tandem.decoder.products import product
 from tandem.decoder.sampling import choose, penalise, stream_of, uniform
 from tandem.decoder.segments import Segment
 from tandem.decoder.stream import Stream
@@ -106,7 +106,7 @@ class Engine:
         self.tokens_computed = 0
         """Tokens that went through the model, for measuring what sharing saved."""
         # Once, not per step: logits are float32, and on a CPU the head must be too.
-        self._head = model.head.float() if model.device.type == "cpu" else None
+        self._head = products.packed(model.head.float()) if model.device.type == "cpu" else None
         self._waiting: deque[_Unit] = deque()
         self._window: deque[_Unit] = deque()
         self._starting: list[_Unit] = []
@@ -157,6 +157,9 @@ class Engine:
         self._drop_cancelled()
         self._admit()
         fills, started, texts = self._ready()
+        expected = Counter(slot(len(unit.path) + 2 - unit.kept) for unit in started for _ in unit.left)
+        for room, count in expected.items():
+            self.tails.expect(room, count)
         for unit in started:
             self._begin(unit)
         rows = self._writing
@@ -361,7 +364,9 @@ class Engine:
     # ── sizes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _logits(self, x_RD: Tensor) -> Tensor:
-        return self.model.logits(x_RD) if self._head is None else product(x_RD.float(), self._head)
+        if self._head is None:
+            return self.model.logits(x_RD)
+        return products.linear_packed(x_RD.float(), self._head)
 
     def _ids(self, tokens: Sequence[int], where: str) -> Ids:
         ids = np.asarray(tokens, dtype=np.int64)

@@ -51,6 +51,8 @@ def _scaled(x: Tensor, scale: Tensor) -> Tensor:
 
 def rms_norm(x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
     """x / sqrt(mean(x²) + eps) · weight over the last axis, the mean in float32 (Zhang & Sennrich 2019)."""
+    if not torch.is_grad_enabled():
+        return F.rms_norm(x, weight_D.shape, weight_D, eps)
     normed: Tensor = _RMSNorm.apply(x, weight_D, eps)  # type: ignore[no-untyped-call]
     return normed
 

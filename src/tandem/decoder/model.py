@@ -40,10 +40,15 @@ class Projection(nn.Module):
         self.weight = nn.Parameter(torch.empty(at, inputs))
         self.bias = nn.Parameter(torch.empty(at)) if bias else None
         self.adapters = nn.ModuleDict()
+        self.packed: Tensor | None = None
+        """The weight as `pack` arranged it; the parameter is then a shape without content."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, inputs) → (…, sum of the parts)."""
-        y = products.linear(x, self.weight, self.bias)
+        if self.packed is None:
+            y = products.linear(x, self.weight, self.bias)
+        else:
+            y = products.linear_packed(x, self.packed, self.bias)
         if self.adapters:
             added = [
                 self.adapters[name](x) if name in self.adapters else torch.zeros_like(y[..., rows])
@@ -177,6 +182,17 @@ class Decoder(nn.Module):
             else:
                 drawn = torch.empty(weight.shape).normal_(0.0, self.shape.init_std, generator=generator)
                 weight.copy_(drawn)
+
+    def pack(self) -> None:
+        """Arrange the projections' weights for serving, where that is faster: nothing but forward passes after it.
+
+        The plain weights go, so the model can no longer be trained, moved, saved or merged with an adapter.
+        """
+        for module in self.modules():
+            if isinstance(module, Projection) and module.packed is None:
+                module.packed = products.packed(module.weight.data)
+                if module.packed is not None:
+                    module.weight = nn.Parameter(module.weight.to("meta"), requires_grad=False)
 
     @property
     def head(self) -> Tensor:

@@ -6,7 +6,7 @@ by side). Each piece gives partial results and their log-sum-exp; the stream mer
 keys and values of segments (the stream), or choose what runs (the engine).
 
 N tokens of the stream, B rows or segments, T queries, S keys, H query heads, G key/value heads, K head width,
-J = B · G products of the tails, h = H / G query heads in each.
+C tokens a tail's slot can hold, J = B · G products of the tails, h = H / G query heads in each.
 """
 
 from __future__ import annotations
@@ -214,30 +214,36 @@ class Decode:
     """Tokens stored before this one."""
     every: bool
     """Whether every slot of the pool takes part."""
-    mask: Tensor | None
-    """(B, 1, S), -inf behind a tail's end and outside the window; None where all are equally long."""
+    bias: Tensor
+    """(J, 1, C), added to the scores: -inf behind a tail's end and outside the window."""
+    in_order: bool
+    """Whether the stream is these rows and nothing else, by slot."""
 
     def keep(self, layer: int, k_NGK: Tensor, v_NGK: Tensor) -> None:
         """Store the new keys and values at the ends of the tails."""
-        self.pool.keys_LNGCK[layer][self.slots, :, self.lengths] = k_NGK[self.places]
-        self.pool.values_LNGCK[layer][self.slots, :, self.lengths] = v_NGK[self.places]
+        if not self.in_order:
+            k_NGK, v_NGK = k_NGK[self.places], v_NGK[self.places]
+        self.pool.keys_LNGCK[layer][self.slots, :, self.lengths] = k_NGK
+        self.pool.values_LNGCK[layer][self.slots, :, self.lengths] = v_NGK
 
     def attend(self, layer: int, q_NHK: Tensor, k_NGK: Tensor, v_NGK: Tensor) -> tuple[Tensor, Tensor]:
         """What each row sees of its tail, in the order of `places`."""
-        reach = self.mask.shape[-1] if self.mask is not None else int(self.lengths[0]) + 1
+        # All slots to their ends where every row takes part: a part of them would be copied before the products.
         rows = slice(0, len(self.slots)) if self.every else self.slots
-        k_BGSK = self.pool.keys_LNGCK[layer][rows, :, :reach]
-        v_BGSK = self.pool.values_LNGCK[layer][rows, :, :reach]
-        q_BHK = q_NHK[self.places]
-        groups = k_BGSK.shape[1]
+        reach = self.bias.shape[-1]
+        k_BGCK = self.pool.keys_LNGCK[layer][rows, :, :reach]
+        v_BGCK = self.pool.values_LNGCK[layer][rows, :, :reach]
+        q_BHK = q_NHK if self.in_order else q_NHK[self.places]
+        groups = k_BGCK.shape[1]
         # The query heads of one key head are a product of their own: 2 to 3 times faster than one query per head.
         q_JhK = q_BHK.view(-1, groups, q_BHK.shape[1] // groups, q_BHK.shape[2]).flatten(0, 1)
-        scores_JhS = torch.bmm(q_JhK * q_BHK.shape[-1] ** -0.5, k_BGSK.flatten(0, 1).transpose(1, 2)).float()
-        if self.mask is not None:
-            scores_JhS.view(len(q_BHK), -1, reach).add_(self.mask)
-        lse_Jh = scores_JhS.logsumexp(-1)
-        weights = scores_JhS.sub_(lse_Jh[..., None]).exp_().to(q_NHK.dtype)
-        return torch.bmm(weights, v_BGSK.flatten(0, 1)).view(q_BHK.shape), lse_Jh.view(q_BHK.shape[:2])
+        scale = q_BHK.shape[-1] ** -0.5
+        scores_JhC = torch.baddbmm(self.bias, q_JhK, k_BGCK.flatten(0, 1).transpose(1, 2), alpha=scale)
+        weights_JhC = torch.softmax(scores_JhC, -1, dtype=torch.float32)
+        # The largest weight is exp(largest score - lse).
+        lse_Jh = scores_JhC.amax(-1).float() - weights_JhC.amax(-1).log()
+        out_JhK = torch.bmm(weights_JhC.to(q_NHK.dtype), v_BGCK.flatten(0, 1))
+        return out_JhK.view(q_BHK.shape), lse_Jh.view(q_BHK.shape[:2])
 
 
 def decoding(segment: Segment) -> bool:
@@ -246,33 +252,34 @@ def decoding(segment: Segment) -> bool:
     return segment.tail is not None and len(segment.tokens) == 1
 
 
-def decodes(segments: Sequence[Segment], window: int | None, device: torch.device) -> list[Decode]:
+def decodes(segments: Sequence[Segment], window: int | None, device: torch.device, dtype: torch.dtype) -> list[Decode]:
     """Rows that add one token, by pool."""
     by_pool: dict[int, list[Segment]] = {}
     for segment in segments:
         if decoding(segment) and segment.tail is not None:
             by_pool.setdefault(segment.tail.pool.room, []).append(segment)
-    decodes = []
+    made = []
     for members in by_pool.values():
         tails = [s.tail for s in members if s.tail is not None]
         order = sorted(range(len(tails)), key=lambda i: tails[i].slot)
+        pool, every = tails[0].pool, len(tails) == len(tails[0].pool.tails)
         lengths = np.array([tails[i].length for i in order])
-        mask = None
-        if window is not None or lengths.min() < lengths.max():
-            columns = np.arange(lengths.max() + 1)
-            hidden = columns > lengths[:, None]
-            if window is not None:
-                hidden |= lengths[:, None] - columns >= window
-            mask = torch.from_numpy(np.where(hidden, -np.inf, 0.0).astype(np.float32)).to(device)[:, None]
-        pool = tails[0].pool
-        decodes.append(
+        columns = np.arange(pool.room if every else lengths.max() + 1)
+        hidden = columns > lengths[:, None]
+        if window is not None:
+            hidden |= lengths[:, None] - columns >= window
+        bias_BC = np.where(hidden, -np.inf, 0.0).astype(np.float32)
+        groups = pool.keys_LNGCK.shape[2]
+        places = [members[i].begin for i in order]
+        made.append(
             Decode(
                 pool,
-                torch.tensor([members[i].begin for i in order], device=device),
+                torch.tensor(places, device=device),
                 torch.tensor([tails[i].slot for i in order], device=device),
                 torch.from_numpy(lengths).to(device),
-                len(tails) == len(pool.tails),
-                mask,
+                every,
+                torch.from_numpy(bias_BC).to(device, dtype).repeat_interleave(groups, 0)[:, None],
+                len(members) == len(segments) and places == list(range(len(places))),
             )
         )
-    return decodes
+    return made

@@ -44,7 +44,7 @@ class Stream:
         window = shape.window if shape.window is not None and shape.window < self.reach else None
         self._levels = levels(self.segments, self.positions_BT[0], window)
         self._groups = groups(self.segments, window, device, dtype)
-        self._decodes = decodes(self.segments, window, device)
+        self._decodes = decodes(self.segments, window, device, dtype)
         pieces: tuple[Group | Decode, ...] = (*self._groups, *self._decodes)
         in_order = torch.equal(pieces[0].places, torch.arange(at, device=device)) if len(pieces) == 1 else False
         self._simple = in_order and not self._levels

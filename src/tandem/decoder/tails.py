@@ -33,13 +33,17 @@ class Pool:
 
     def add(self, tail: Tail) -> None:
         """Give a tail the next slot, and more slots to the pool when there is none."""
-        slots = self.keys_LNGCK.shape[1]
-        if len(self.tails) == slots:
-            more = max(1, slots // 4)
-            self.keys_LNGCK = self._grown(self.keys_LNGCK, slots + more)
-            self.values_LNGCK = self._grown(self.values_LNGCK, slots + more)
+        if len(self.tails) == self.keys_LNGCK.shape[1]:
+            self.reserve(max(1, len(self.tails) // 4))
         tail.pool, tail.slot = self, len(self.tails)
         self.tails.append(tail)
+
+    def reserve(self, count: int) -> None:
+        """Have slots for so many more tails."""
+        slots = len(self.tails) + count
+        if slots > self.keys_LNGCK.shape[1]:
+            self.keys_LNGCK = self._grown(self.keys_LNGCK, slots)
+            self.values_LNGCK = self._grown(self.values_LNGCK, slots)
 
     def remove(self, tail: Tail) -> None:
         """Free a slot; the last row moves into it. An empty pool keeps no memory."""
@@ -81,6 +85,10 @@ class Tails:
     def __init__(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> None:
         self.shape, self.dtype, self.device = shape, dtype, device
         self.pools: dict[int, Pool] = {}
+
+    def expect(self, room: int, count: int) -> None:
+        """Make slots for `count` tails of `room` tokens at once: growing one by one copies what is there each time."""
+        self._pool(room).reserve(count)
 
     def open(self, room: int) -> Tail:
         """A new tail with place for at least `room` tokens."""

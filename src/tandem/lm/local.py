@@ -84,7 +84,6 @@ class Local:
         if adapter is not None:
             model = adapters.twin(base)
             adapters.load(model, adapter)
-            model.to(where)
         if memory is None and where.type == "cuda":
             memory = int(torch.cuda.mem_get_info(where)[0] * CUDA_SHARE)
         engine = Engine(model.eval()) if memory is None else Engine(model.eval(), memory=memory)
@@ -170,6 +169,7 @@ def _base(folder: Path, dtype: torch.dtype, device: torch.device) -> tuple[decod
         model = _bases.get(key)
         if model is None:
             model = _bases[key] = decoder.load(folder, dtype, device).requires_grad_(False)
+            model.pack()
         return model, _turns.setdefault(model, threading.Lock())
 
 
