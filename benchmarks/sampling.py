@@ -189,6 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["shared", "plain", "single"])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--warm-up", type=int, default=1, help="turns that are not counted")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--peer-prompts", type=int, default=2)
     parser.add_argument("--peer-dtype", default="float32", choices=["float32", "bfloat16"])
@@ -198,7 +199,7 @@ def main() -> None:
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.contender is None:
-        turns = referee(__file__, options.only, options.rounds, options.threads)
+        turns = referee(__file__, options.only, options.rounds, options.threads, options.warm_up)
         print(f"{options.what}, {load()}")
         first = None
         for name, results in turns.items():

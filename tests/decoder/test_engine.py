@@ -12,7 +12,7 @@ from tandem.decoder import Decoder, Shape
 from tandem.decoder.engine import Engine, run
 from tandem.decoder.jobs import Scoring, Writing
 from tandem.decoder.sampling import Rule, choose, stream_of, uniform
-from tandem.errors import UserError
+from tandem.errors import Failure, UserError
 
 SHAPE = Shape(vocabulary=61, layers=3, width=32, heads=4, kv_heads=2, head_width=8, mlp_width=48, context=160)
 QWEN = Shape(
@@ -201,3 +201,25 @@ def test_an_answer_ends_where_its_watcher_says():
 def test_what_cannot_be_served_is_refused_when_it_is_added(job, says):
     with pytest.raises(UserError, match=says):
         Engine(MODELS[0]).add(job)
+
+
+def test_very_many_samples_of_one_prompt_keep_to_rows_and_memory():
+    engine = Engine(MODELS[0], rows=16, memory=1 << 20)
+    ended = []
+    engine.add(Writing(list(range(40)), 30, ended.append, samples=range(300), rule=Rule(1.0)))
+    peak = most = 0
+    while engine.step():
+        most = max(most, sum(len(pool.tails) for pool in engine.tails.pools.values()))
+        peak = max(peak, engine.tree.bytes + engine.tails.bytes)
+    assert sorted(written.sample for written in ended) == list(range(300))
+    assert most <= 16
+    assert peak <= 1.3 * (1 << 20)
+
+
+@pytest.mark.parametrize("job", [Writing([1, 2], 3, print), Scoring([[1, 2, 3]], [1], print)])
+def test_weights_that_are_not_numbers_are_an_error_not_an_answer(job):
+    model = made(SHAPE)
+    with torch.no_grad():
+        model.blocks[1].mlp.down.weight[3, 3] = torch.nan
+    with pytest.raises(Failure, match="not finite"):
+        run(Engine(model), [job])

@@ -19,8 +19,10 @@ import torch
 from torch import Tensor
 
 from tandem.decoder.tree import Ids, shared
-from tandem.errors import UserError
+from tandem.errors import Failure, UserError
 
+NOT_FINITE = ("the model's logits are not finite: its weights hold NaN or infinity, or overflow in this precision",)
+"""What is said when there is nothing to choose from or to score by."""
 _PLACES = 64
 """Places projected at a time."""
 
@@ -95,6 +97,8 @@ def scored(
     if not pairs:
         return []
     logprob, greedy = _read(x_ND, list(rows), np.array(pairs), logits)
+    if not np.isfinite(logprob).all():
+        raise Failure(*NOT_FINITE)
     results: list[list[Scored]] = []
     at = 0
     for laid in plans:

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from tandem.decoder import products
-from tandem.decoder.continuations import Plan, plan, scored
+from tandem.decoder.continuations import NOT_FINITE, Plan, plan, scored
 from tandem.decoder.jobs import Scoring, Writing, Written
 from tandem.decoder.model import Decoder
 from tandem.decoder.sampling import choose, penalise, stream_of, uniform
@@ -35,7 +35,7 @@ from tandem.decoder.segments import Segment
 from tandem.decoder.stream import Stream
 from tandem.decoder.tails import Tail, Tails, slot
 from tandem.decoder.tree import Ids, Node, Tree, shared
-from tandem.errors import UserError
+from tandem.errors import Failure, UserError
 
 ROWS = 256
 """Answers in progress at once."""
@@ -122,7 +122,11 @@ class Engine:
                     where="prompt",
                     remedy="shorten it, or ask for it to be cut on its left",
                 )
-            self._waiting.append(_Unit(job, prompt[:-1], left=deque(job.samples)))
+            # In parts, so that neither rows nor memory are exceeded by one request of very many samples.
+            half = self.memory // self.tree.token_bytes // 2
+            part = max(1, min(self.rows, half // _room(job, 0)))
+            for at in range(0, len(job.samples), part):
+                self._waiting.append(_Unit(job, prompt[:-1], left=deque(job.samples[at : at + part])))
             return
         sequences = [self._ids(sequence, f"sequence {i}") for i, sequence in enumerate(job.sequences)]
         for i, (sequence, start) in enumerate(zip(sequences, job.starts, strict=True)):
@@ -198,10 +202,12 @@ class Engine:
         tokens = sum(len(unit.path) for unit in self._starting if unit.plan)
         private = sum(_room(row.job, row.above) for row in self._writing)
         private += sum(_room(unit.job, unit.kept) * len(unit.left) for unit in self._starting)
-        while (self._window or self._waiting) and rows < self.rows and tokens < 2 * self.pass_tokens:
+        while (self._window or self._waiting) and tokens < 2 * self.pass_tokens:
             if not self._window:
                 self._look_ahead()
             unit = self._window[0]
+            if rows and rows + len(unit.left) > self.rows:
+                break
             known = self.tree.known(unit.path)
             keep = max(known, unit.common if unit.common - known >= SHARE else 0, len(unit.path) - _LONGEST)
             keep = keep if keep >= SHARE else 0
@@ -320,10 +326,10 @@ class Engine:
             np.array([len(row.answer) for row in rows]),
         )
         chosen_R = choose(logits_RV, rules, noise)
-        if lse_R is None:
-            return chosen_R.tolist(), [0.0] * len(rows)
-        picked_R = raw_RV.gather(1, chosen_R.to(raw_RV.device)[:, None])[:, 0] - lse_R
-        return chosen_R.tolist(), picked_R.tolist()
+        picked_R = raw_RV.gather(1, chosen_R.to(raw_RV.device)[:, None])[:, 0]
+        if not bool(picked_R.isfinite().all()):
+            raise Failure(*NOT_FINITE)
+        return chosen_R.tolist(), [0.0] * len(rows) if lse_R is None else (picked_R - lse_R).tolist()
 
     def _extend(self, row: _Row, token: int, logprob: float) -> None:
         job = row.job

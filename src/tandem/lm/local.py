@@ -17,7 +17,9 @@ from tandem import decoder, tokenizer
 from tandem.decoder import adapters, weights
 from tandem.decoder.engine import Engine
 from tandem.decoder.jobs import Scoring, Writing
+from tandem.decoder.memory import keep_freed_memory
 from tandem.decoder.sampling import Rule
+from tandem.decoder.threads import apart
 from tandem.errors import UserError
 from tandem.lm.growing import Growing, speller
 from tandem.lm.names import content_name
@@ -74,7 +76,13 @@ class Local:
         weights, whatever adapters they wear. `memory`: bytes for keys and values (2 GiB; on a card half of what is
         free). Raises UserError naming file, key or tensor where something does not fit.
         """
-        folder = Path(folder)
+        return apart(lambda: cls._load(Path(folder), adapter, precision, device, memory))
+
+    @classmethod
+    def _load(
+        cls, folder: Path, adapter: str | Path | None, precision: str, device: str | None, memory: int | None
+    ) -> Local:
+        keep_freed_memory()
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = _dtype(precision, where)
         wording_of = tokenizer.load(folder)
