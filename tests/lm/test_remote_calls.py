@@ -279,3 +279,15 @@ def test_the_key_is_in_no_repr_and_no_error() -> None:
     run(answer, use, key="K")
     assert len(shown) == 5
     assert not any(KEY in text for text in shown)
+
+
+def test_the_rate_of_tokens_counts_what_a_call_used_not_its_worst_case() -> None:
+    async def use(model: Remote) -> float:
+        model.caller.pace.tighten(Limits(tokens_per_minute=60_000))  # 1,000 at once
+        await model.generate(ASK, replace(DRAW, max_tokens=900))
+        allowance = model.caller.pace._tokens
+        assert allowance is not None
+        return allowance.wait(asyncio.get_running_loop().time(), 900)
+
+    waits, _ = run(lambda request: chat(["Paris"]), use)
+    assert waits == 0

@@ -167,7 +167,10 @@ class Remote:
         body = self._wire.body(self.endpoint, prompt, asked)
         tokens = asked.estimate + sampling.max_tokens * len(samples)
         reply = await self.caller.post(self._wire.PATH, body, tokens=tokens)
-        return self._wire.answers(self.endpoint, Part(reply.json, self.name), asked)
+        answers = self._wire.answers(self.endpoint, Part(reply.json, self.name), asked)
+        used = sum(one.usage.prompt_tokens + one.usage.completion_tokens for one in answers)
+        self.caller.pace.settle(tokens, used)
+        return answers
 
     async def _scored(self, context: Prompt, continuation: str, cut_left: bool) -> Score:
         if cut_left and isinstance(context, Text):

@@ -319,4 +319,6 @@ def _next_steps(place: Place) -> list[tuple[str, str]]:
     if place.recipe.tuning:
         tune = "tandem tune --model {run} --data chat.jsonl --out runs/tuned"
         steps.append(("Tune it further on your own conversations", tune))
+    ask = 'OPENAI_API_KEY=KEY tandem ask --model openai:MODEL "QUESTION"'
+    steps.append(("Ask a larger model with your own key", ask))
     return steps
