@@ -26,7 +26,7 @@ from tandem.lm.names import content_name
 from tandem.lm.padded import BATCH_TOKENS, Generation, Padded, Row, Scoring
 from tandem.lm.wording import Wording
 from tandem.tokenizer import Tokenizer
-from tandem.types import Abilities, Completion, Count, Prompt, Sampling, Score, Usage
+from tandem.types import Completion, Count, Prompt, Sampling, Score, Usage
 
 INSTALL = "pip install 'tandem-llm[hf]'"
 UNKNOWN_CONTEXT = 2048
@@ -42,18 +42,7 @@ class HuggingFace:
         """Use `HuggingFace.load`."""
         self.name = name
         self.wording = wording
-        self.abilities = Abilities(
-            context=wording.context,
-            chat=True,
-            prefill=True,
-            many=True,
-            temperature=True,
-            seed=True,
-            logprobs=True,
-            scoring=True,
-            presence_penalty=True,
-            ignore_end=True,
-        )
+        self.abilities = wording.abilities
         self._ends = ends
         self._padded = Padded(model, batch_tokens=batch_tokens)
 

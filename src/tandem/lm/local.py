@@ -25,7 +25,7 @@ from tandem.lm.growing import Growing, speller
 from tandem.lm.names import content_name
 from tandem.lm.serving import Serving
 from tandem.lm.wording import Wording, lead_of
-from tandem.types import Abilities, Completion, Count, Prompt, Sampling, Score, Usage
+from tandem.types import Completion, Count, Prompt, Sampling, Score, Usage
 
 CONTEXT_FULL = "context-full"
 """Note on an answer that ended because the context did, not at its own limit."""
@@ -42,18 +42,7 @@ class Local:
         """Use `Local.load`."""
         self.name = name
         self.wording = wording
-        self.abilities = Abilities(
-            context=wording.context,
-            chat=True,
-            prefill=True,
-            many=True,
-            temperature=True,
-            seed=True,
-            logprobs=True,
-            scoring=True,
-            presence_penalty=True,
-            ignore_end=True,
-        )
+        self.abilities = wording.abilities
         self.engine = engine
         """The engine, for looking at what it shared."""
         self._ends = ends

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tandem.errors import UserError
 from tandem.tokenizer import Tokenizer
-from tandem.types import Chat, Message, Prompt, Text
+from tandem.types import Abilities, Chat, Message, Prompt, Text
 
 NO_TEMPLATE = "no-chat-template"
 """Note on an answer to a conversation that was laid out plainly for lack of a template."""
@@ -30,6 +30,22 @@ class Wording:
         self.lead = tuple(lead)
         self._warned = False
         self._measured = ("", 0)
+
+    @property
+    def abilities(self) -> Abilities:
+        """What a model of this machine can be asked for: everything."""
+        return Abilities(
+            context=self.context,
+            chat=True,
+            prefill=True,
+            many=True,
+            temperature=True,
+            seed=True,
+            logprobs=True,
+            scoring=True,
+            presence_penalty=True,
+            ignore_end=True,
+        )
 
     def ids(self, prompt: Prompt) -> list[int]:
         """The ids to be continued, never none. Raises UserError when the template refuses the conversation."""
