@@ -1,6 +1,7 @@
 """What every test run needs: threads that sleep while they wait, and no network but loopback."""
 
 import os
+import signal
 import socket
 
 import pytest
@@ -9,6 +10,11 @@ os.environ.setdefault(
     "OMP_WAIT_POLICY", "passive"
 )  # read when torch is loaded; spinning threads starve their neighbours
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as in a shell's background job: what tests start would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LOOPBACK = ("127.", "::1", "localhost")
 

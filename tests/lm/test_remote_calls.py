@@ -283,6 +283,7 @@ def test_the_key_is_in_no_repr_and_no_error() -> None:
 
 def test_the_rate_of_tokens_counts_what_a_call_used_not_its_worst_case() -> None:
     async def use(model: Remote) -> float:
+        await model.generate(ASK, DRAW)
         model.caller.pace.tighten(Limits(tokens_per_minute=60_000))  # 1,000 at once
         await model.generate(ASK, replace(DRAW, max_tokens=900))
         allowance = model.caller.pace._tokens
