@@ -13,7 +13,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # as in a shell's background job: what tests start would inherit it
+):  # as in a background job: children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LOOPBACK = ("127.", "::1", "localhost")
