@@ -11,9 +11,7 @@ os.environ.setdefault(
 )  # read when torch is loaded; spinning threads starve their neighbours
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # as in a background job: children inherit it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job: children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LOOPBACK = ("127.", "::1", "localhost")

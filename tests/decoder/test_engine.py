@@ -216,10 +216,54 @@ def test_very_many_samples_of_one_prompt_keep_to_rows_and_memory():
     assert peak <= 1.3 * (1 << 20)
 
 
-@pytest.mark.parametrize("job", [Writing([1, 2], 3, print), Scoring([[1, 2, 3]], [1], print)])
-def test_weights_that_are_not_numbers_are_an_error_not_an_answer(job):
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_weights_that_are_not_numbers_are_an_error_of_the_request_not_an_answer(temperature):
     model = made(SHAPE)
     with torch.no_grad():
         model.blocks[1].mlp.down.weight[3, 3] = torch.nan
-    with pytest.raises(Failure, match="not finite"):
-        run(Engine(model), [job])
+    for job in (Writing([1, 2], 3, print, rule=Rule(temperature)), Scoring([[1, 2, 3]], [1], print)):
+        with pytest.raises(Failure, match="not finite"):
+            run(Engine(model), [job])
+
+
+def test_a_request_that_meets_a_broken_weight_fails_alone():
+    model = made(SHAPE)
+    with torch.no_grad():
+        model.embedding[7] = torch.nan
+    engine, ended, failed = Engine(model), [], []
+    good = [Writing([1, i], 6, ended.append, samples=range(2), rule=Rule(1.0)) for i in range(3, 6)]
+    bad = Writing([1, 7], 6, ended.append, failed=failed.append)
+    run(engine, [good[0], bad, *good[1:]])
+    run(engine, [Writing([1, 2], 6, ended.append, rule=Rule(1.0))])  # it may stand where the bad one stood
+    assert [type(e) for e in failed] == [Failure]
+    assert len(ended) == 7
+    assert engine.tails.bytes == 0
+
+
+def test_a_watcher_that_raises_loses_its_own_request_only():
+    engine, ended, failed = Engine(MODELS[0]), [], []
+
+    def breaks(sample, token, logprob):
+        raise BrokenPipeError
+
+    run(engine, [Writing([1], 5, ended.append, watch=breaks, failed=failed.append), Writing([2], 5, ended.append)])
+    assert [type(e) for e in failed] == [BrokenPipeError]
+    assert [len(written.tokens) for written in ended] == [5]
+
+
+def test_spans_do_not_crumble_under_many_beginnings_of_one_prompt():
+    engine = Engine(MODELS[0])
+    prompt = [int(i) for i in np.random.default_rng(0).integers(0, 61, 150)]
+    for length in range(20, 150):
+        run(engine, [Writing(prompt[:length], 1, lambda written: None)])
+    assert len(list(engine.tree.nodes())) < 20
+
+
+def test_making_room_does_not_take_what_is_about_to_be_used():
+    engine = Engine(MODELS[0], memory=330 * 384)
+    wanted = list(range(60)) + list(range(40))
+    run(engine, [Writing([*wanted, 1], 1, print)])
+    run(engine, [Writing([i % 61 for i in range(7, 107)], 1, print)])
+    ended = []
+    run(engine, [Writing([*wanted, 2], 1, ended.append, samples=range(2))])
+    assert [written.cached for written in ended] == [100, 100]

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -267,3 +269,38 @@ def test_the_embedded_models_shared_prefixes_score_as_full_passes(embedded_folde
     for end, scores in zip(("", " mighty"), ask(embedded_folder, work), strict=True):
         for choice, score in zip(choices, scores, strict=True):
             assert score.logprob == pytest.approx(plain(embedded_folder, context + end, choice), abs=1e-4)
+
+
+def test_no_samples_are_no_answers_and_many_continuations_are_scored_as_few(folder):
+    async def work(backend):
+        assert await backend.generate(Text("Karo"), Sampling(max_tokens=3), range(0)) == ()
+        many = [f" {i}" for i in range(150)]
+        return await backend.score(Text("Karo lies"), many), [
+            await backend.score(Text("Karo lies"), [one]) for one in many[::37]
+        ]
+
+    many, few = ask(folder, work)
+    assert [score.logprob for score in many[::37]] == pytest.approx([one.logprob for (one,) in few], abs=1e-4)
+
+
+def test_a_note_beside_the_weights_does_not_change_the_name(tmp_path):
+    place = build(tmp_path / "m")
+    before = Local.load(place, precision="fp32", device="cpu").name
+    (place / "notes.txt").write_text("mine")
+    assert Local.load(place, precision="fp32", device="cpu").name == before
+
+
+def test_a_process_that_ends_in_the_middle_of_an_answer_ends_with_its_own_status(folder):
+    program = f"""
+import asyncio, sys
+from tandem.lm.local import Local
+from tandem.types import Sampling, Text
+async def main():
+    model = Local.load({str(folder)!r}, precision="fp32", device="cpu")
+    asyncio.create_task(model.generate(Text("Karo"), Sampling(max_tokens=90, ignore_end=True), range(100)))
+    await asyncio.sleep(0.05)
+    sys.exit(7)
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 7, done.stderr[-2000:]

@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `tandem generate`."""
     add = parser.add_argument
     add("prompts", type=Path, help='JSONL: {"prompt": "…"} or {"messages": […]} a line; id, prefill; .gz too')
-    add("--out", type=Path, required=True, metavar="FILE", help="where the answers go, one line of JSON per prompt")
+    add("--out", type=Path, metavar="FILE", help="where the answers go (default: beside the prompts, .answers.jsonl)")
     which_model(parser)
     add("--system", default="", metavar="TEXT", help="a system message in front of every prompt without one")
     add("--text", action="store_true", help="continue each prompt as plain text, without a conversation")
@@ -51,6 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check the prompts, ask, write the output, say what became of everything."""
+    if options.out is None:
+        options.out = Path(options.prompts.name.removesuffix(".gz")).with_suffix(".answers.jsonl")
+        options.out = options.prompts.with_name(options.out.name)
     import asyncio
 
     from tandem.cli.asking import plain_warnings

@@ -21,8 +21,6 @@ from torch import Tensor
 from tandem.decoder.tree import Ids, shared
 from tandem.errors import Failure, UserError
 
-NOT_FINITE = ("the model's logits are not finite: its weights hold NaN or infinity, or overflow in this precision",)
-"""What is said when there is nothing to choose from or to score by."""
 _PLACES = 64
 """Places projected at a time."""
 
@@ -52,6 +50,15 @@ class Plan:
     """For each sequence, where in `tokens` each token of its continuation is predicted."""
     targets: list[list[int]]
     """The tokens of its continuation."""
+
+
+def not_finite() -> Failure:
+    """What there is to say when nothing can be chosen or scored by."""
+    return Failure(
+        "the model's logits are not finite",
+        where="logits",
+        remedy="check its weights for NaN and infinity; if they are sound, use precision fp32",
+    )
 
 
 def plan(sequences: Sequence[Ids], starts: Sequence[int]) -> Plan:
@@ -97,8 +104,6 @@ def scored(
     if not pairs:
         return []
     logprob, greedy = _read(x_ND, list(rows), np.array(pairs), logits)
-    if not np.isfinite(logprob).all():
-        raise Failure(*NOT_FINITE)
     results: list[list[Scored]] = []
     at = 0
     for laid in plans:

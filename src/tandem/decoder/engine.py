@@ -17,6 +17,7 @@ N tokens of a pass, R rows or positions, V vocabulary, D width.
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ import torch
 from torch import Tensor
 
 from tandem.decoder import products
-from tandem.decoder.continuations import NOT_FINITE, Plan, plan, scored
+from tandem.decoder.continuations import Plan, not_finite, plan, scored
 from tandem.decoder.jobs import Scoring, Writing, Written
 from tandem.decoder.model import Decoder
 from tandem.decoder.sampling import choose, penalise, stream_of, uniform
@@ -35,7 +36,7 @@ from tandem.decoder.segments import Segment
 from tandem.decoder.stream import Stream
 from tandem.decoder.tails import Tail, Tails, slot
 from tandem.decoder.tree import Ids, Node, Tree, shared
-from tandem.errors import Failure, UserError
+from tandem.errors import UserError
 
 ROWS = 256
 """Answers in progress at once."""
@@ -101,7 +102,7 @@ class Engine:
         """Longest prompt with answer. Under `dynamic` scaling the trained length: past it, kept keys would be stale."""
         self.rows, self.pass_tokens, self.memory = rows, pass_tokens, memory
         self.dtype = model.compute or model.dtype
-        self.tree = Tree(model.shape, self.dtype, model.device, longest=_LONGEST)
+        self.tree = Tree(model.shape, self.dtype, model.device, longest=_LONGEST, least=SHARE)
         self.tails = Tails(model.shape, self.dtype, model.device)
         self.tokens_computed = 0
         """Tokens that went through the model, for measuring what sharing saved."""
@@ -120,7 +121,7 @@ class Engine:
                 raise UserError(
                     f"{len(prompt):,} tokens leave no room in a context of {self.context:,}",
                     where="prompt",
-                    remedy="shorten it, or ask for it to be cut on its left",
+                    remedy="shorten it",
                 )
             # In parts, so that neither rows nor memory are exceeded by one request of very many samples.
             half = self.memory // self.tree.token_bytes // 2
@@ -188,13 +189,15 @@ class Engine:
     def _drop_cancelled(self) -> None:
         for row in [row for row in self._writing if row.job.cancelled]:
             self._close(row)
-        if any(unit.job.cancelled for unit in (*self._waiting, *self._window, *self._starting)):
-            self._waiting = deque(unit for unit in self._waiting if not unit.job.cancelled)
-            self._window = deque(unit for unit in self._window if not unit.job.cancelled)
+        # Looked at once: another thread may cancel meanwhile.
+        gone = {unit for unit in (*self._waiting, *self._window, *self._starting) if unit.job.cancelled}
+        if gone:
+            self._waiting = deque(unit for unit in self._waiting if unit not in gone)
+            self._window = deque(unit for unit in self._window if unit not in gone)
             for unit in self._starting:
-                if unit.job.cancelled:
+                if unit in gone:
                     self._leave(unit)
-            self._starting = [unit for unit in self._starting if not unit.job.cancelled]
+            self._starting = [unit for unit in self._starting if unit not in gone]
 
     def _admit(self) -> None:
         """Move waiting requests to the start, in an order in which what they share stands together."""
@@ -209,10 +212,14 @@ class Engine:
             if rows and rows + len(unit.left) > self.rows:
                 break
             known = self.tree.known(unit.path)
+            held = self.tree.insert(unit.path[:known])
+            held.users += 1  # so that making room does not take what is about to be used
             keep = max(known, unit.common if unit.common - known >= SHARE else 0, len(unit.path) - _LONGEST)
             keep = keep if keep >= SHARE else 0
             needs = max(0, keep - known) + _room(unit.job, keep) * len(unit.left)
-            if not self._fits(private + needs) and (self._starting or self._writing):
+            fits = self._fits(private + needs)
+            held.users -= 1
+            if not fits and (self._starting or self._writing):
                 break
             self._window.popleft()
             unit.leaf, unit.kept = self.tree.insert(unit.path[:keep]), keep
@@ -225,7 +232,7 @@ class Engine:
     def _fits(self, tokens: int) -> bool:
         """Whether memory holds so many tokens beside the tree, which lets go of what nobody uses to make it so."""
         over = tokens + self.tree.bytes // self.tree.token_bytes - self.memory // self.tree.token_bytes
-        return over <= 0 or self.tree.shrink(over) >= over
+        return over <= 0 or (self.tree.idle() >= over and self.tree.shrink(over) >= over)
 
     def _look_ahead(self) -> None:
         """Order the requests that have waited longest by their tokens, and find what neighbours have in common."""
@@ -296,7 +303,10 @@ class Engine:
         for unit, result in zip(units, scored(x_ND, plans, places, self._logits), strict=True):
             self._leave(unit)
             assert isinstance(unit.job, Scoring)
-            unit.job.ended(result)
+            if all(math.isfinite(one.logprob) for one in result):
+                unit.job.ended(result)
+            else:
+                self._lose(unit.job, not_finite())
 
     def _write(self, x_ND: Tensor, rows: list[_Row], segments: list[Segment]) -> None:
         """The next token of every answer in progress."""
@@ -313,12 +323,11 @@ class Engine:
 
     def _next(self, x_RD: Tensor, rows: list[_Row]) -> tuple[list[int], list[float]]:
         logits_RV = self._logits(x_RD)
-        wanted = any(row.job.logprobs for row in rows)
-        lse_R = logits_RV.logsumexp(-1) if wanted else None
+        lse_R = logits_RV.logsumexp(-1)
         rules = [row.job.rule for row in rows]
         raw_RV = logits_RV
         if any(rule.presence_penalty for rule in rules):
-            logits_RV = logits_RV.clone() if wanted else logits_RV
+            logits_RV = logits_RV.clone()
             penalise(logits_RV, rules, [row.answer for row in rows])
         noise = uniform(
             np.array([row.stream for row in rows], dtype=np.uint64),
@@ -326,13 +335,16 @@ class Engine:
             np.array([len(row.answer) for row in rows]),
         )
         chosen_R = choose(logits_RV, rules, noise)
-        picked_R = raw_RV.gather(1, chosen_R.to(raw_RV.device)[:, None])[:, 0]
-        if not bool(picked_R.isfinite().all()):
-            raise Failure(*NOT_FINITE)
-        return chosen_R.tolist(), [0.0] * len(rows) if lse_R is None else (picked_R - lse_R).tolist()
+        picked_R = raw_RV.gather(1, chosen_R.to(raw_RV.device)[:, None])[:, 0] - lse_R
+        return chosen_R.tolist(), picked_R.tolist()
 
     def _extend(self, row: _Row, token: int, logprob: float) -> None:
         job = row.job
+        if job.cancelled:
+            return
+        if not math.isfinite(logprob):
+            self._lose(job, not_finite())
+            return
         if token in job.stop_ids:
             self._end(row, "stop")
             return
@@ -340,7 +352,12 @@ class Engine:
         if job.logprobs:
             row.logprobs.append(logprob)
         row.feed = [token]
-        if job.watch is not None and job.watch(row.sample, token, logprob):
+        try:
+            stopped = job.watch is not None and job.watch(row.sample, token, logprob)
+        except Exception as e:  # the watcher's fault is its own request's, nobody else's
+            self._lose(job, e)
+            return
+        if stopped:
             self._end(row, "stop")
         elif len(row.answer) >= job.max_tokens or len(job.prompt) + len(row.answer) >= self.context:
             self._end(row, "length")
@@ -357,6 +374,17 @@ class Engine:
         if self._fits(row.tail.length + sum(_room(other.job, other.above) for other in self._writing)):
             text = [*row.job.prompt[row.above :], *row.answer][: row.tail.length]
             self.tree.give(row.leaf, np.asarray(text, dtype=np.int32), *row.tail.kept())
+
+    def _lose(self, job: Writing | Scoring, e: Exception) -> None:
+        """End one request by an error; the others go on."""
+        job.cancelled = True
+        for row in self._writing:
+            if row.job is job:  # what is not a number must not stay where another row will stand
+                for kept in row.tail.kept():
+                    kept.zero_()
+        if job.failed is None:
+            raise e
+        job.failed(e)
 
     def _close(self, row: _Row) -> None:
         row.leaf.users -= 1

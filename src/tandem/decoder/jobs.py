@@ -35,6 +35,8 @@ class Writing:
     """Whether log-probabilities are wanted."""
     watch: Callable[[int, int, float], bool] | None = None
     """Called with (sample, token, its log-probability) after each token; True ends the answer there."""
+    failed: Callable[[Exception], None] | None = None
+    """Called when this request alone fails (its logits are not finite, its watcher raises); None: the step raises."""
     cancelled: bool = False
     """Set it to have the engine drop what is left."""
 
@@ -49,6 +51,8 @@ class Scoring:
     """Where each continuation begins; at least 1."""
     ended: Callable[[list[Scored]], None]
     """Called with one result per sequence."""
+    failed: Callable[[Exception], None] | None = None
+    """Called when this request alone fails; None: the step raises."""
     cancelled: bool = False
     """Set it to have the engine drop it."""
 

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+COLDEST = 1e-6
+"""Below this temperature the most likely token is all there is (and its logit, divided, may overflow)."""
 _BLOCK = 256
 _LIKELY = 1024
 """How many of the most likely tokens are looked at for a nucleus before the whole vocabulary is sorted."""
@@ -67,14 +69,14 @@ def _mixed(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def choose(logits_BV: Tensor, rules: Sequence[Rule], noise: NDArray[np.float64]) -> Tensor:
     """The next token of each row (B, on the CPU): float32 logits, a rule and a uniform number for each row."""
-    greedy = [i for i, rule in enumerate(rules) if rule.temperature == 0]
+    greedy = [i for i, rule in enumerate(rules) if rule.temperature < COLDEST]
     if len(greedy) == len(rules):
         return logits_BV.argmax(-1).cpu()
     chosen_B = torch.empty(len(rules), dtype=torch.long)
     if greedy:
         chosen_B[greedy] = logits_BV[greedy].argmax(-1).cpu()
     for nucleus in (False, True):
-        rows = [i for i, rule in enumerate(rules) if rule.temperature > 0 and (rule.top_p < 1) == nucleus]
+        rows = [i for i, rule in enumerate(rules) if rule.temperature >= COLDEST and (rule.top_p < 1) == nucleus]
         if rows:
             picked_BV = logits_BV if len(rows) == len(rules) else logits_BV[rows]
             cold = torch.tensor([1 / rules[i].temperature for i in rows], device=logits_BV.device)[:, None]

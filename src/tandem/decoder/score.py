@@ -16,7 +16,7 @@ from tandem.errors import UserError
 
 __all__ = ["Scored", "score"]
 
-_TOGETHER = 64
+TOGETHER = 64
 """Continuations of one context that are read as branches of one text; their attention mask is a square."""
 
 
@@ -33,8 +33,8 @@ def score(
     for i, (context, _) in enumerate(pairs):
         alike.setdefault(tuple(context), []).append(i)
     for context, members in alike.items():
-        for at in range(0, len(members), _TOGETHER):
-            some = members[at : at + _TOGETHER]
+        for at in range(0, len(members), TOGETHER):
+            some = members[at : at + TOGETHER]
 
             def keep(scores: list[Scored], some: list[int] = some) -> None:
                 for i, scored in zip(some, scores, strict=True):

@@ -87,7 +87,9 @@ class Reading:
             return out_BHTK[0].transpose(0, 1), lse_BHT[0].T
         out_BHTK, lse_BHT = attend_part(q_BHTK, keys, values, bias=_bias(self.sight, q_NHK.dtype)[None, None])
         blind_T1 = ~self.sight.any(-1, keepdim=True)
-        return out_BHTK[0].transpose(0, 1), lse_BHT[0].T.masked_fill(blind_T1, -torch.inf)
+        # Who sees nothing has no result: on some devices it is NaN, which a weight of 0 would not cancel.
+        out_THK = out_BHTK[0].transpose(0, 1).masked_fill(blind_T1[..., None], 0.0)
+        return out_THK, lse_BHT[0].T.masked_fill(blind_T1, -torch.inf)
 
 
 def levels(segments: Sequence[Segment], positions_N: Tensor, window: int | None) -> list[list[Reading]]:

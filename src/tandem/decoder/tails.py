@@ -49,13 +49,14 @@ class Pool:
         """Free a slot; the last row moves into it. An empty pool keeps no memory."""
         last = self.tails.pop()
         if last is not tail:
-            for kept in (self.keys_LNGCK, self.values_LNGCK):
-                kept[:, tail.slot, :, : last.length] = kept[:, last.slot, :, : last.length]
+            for block in (self.keys_LNGCK, self.values_LNGCK):
+                block[:, tail.slot, :, : last.length] = block[:, last.slot, :, : last.length]
             last.slot = tail.slot
             self.tails[tail.slot] = last
-        if not self.tails:
-            self.keys_LNGCK = self.keys_LNGCK.new_empty(self._sizes)
-            self.values_LNGCK = self.values_LNGCK.new_empty(self._sizes)
+        kept = 2 * len(self.tails)
+        if not self.tails or (self.keys_LNGCK.shape[1] > 8 and self.keys_LNGCK.shape[1] >= 2 * kept):
+            self.keys_LNGCK = self.keys_LNGCK[:, :kept].clone()
+            self.values_LNGCK = self.values_LNGCK[:, :kept].clone()
 
     def _grown(self, old: Tensor, slots: int) -> Tensor:
         # Zeros: what is behind the end of a shorter tail has weight 0, which does not cancel a NaN.

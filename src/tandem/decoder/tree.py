@@ -71,8 +71,10 @@ class Node:
 class Tree:
     """The prefix tree of one model (weights, adapter, dtype)."""
 
-    def __init__(self, shape: Shape, dtype: torch.dtype, device: torch.device, *, longest: int) -> None:
+    def __init__(self, shape: Shape, dtype: torch.dtype, device: torch.device, *, longest: int, least: int = 1) -> None:
         self.shape, self.dtype, self.device = shape, dtype, device
+        self.least = least
+        """Tokens from which a span is worth having: a shorter end that nobody uses is dropped rather than split off."""
         self.longest = longest
         """Tokens of a new span at most: longer ones become chains, so that one pass need not compute them whole."""
         self.root = Node(None, np.zeros(0, np.int32), 0)
@@ -91,16 +93,19 @@ class Tree:
         return (self.held + self.pending) * self.token_bytes
 
     def known(self, tokens: Ids) -> int:
-        """How many leading tokens of a sequence lie in the tree, computed or about to be."""
+        """How many leading tokens of a sequence lie in the tree, computed or about to be.
+
+        Of the last span a part counts only if it has `least` tokens.
+        """
         node, at = self.root, 0
         while at < len(tokens):
             child = node.children.get(int(tokens[at]))
             if child is None:
                 return at
             same = shared(child.tokens, tokens[at:])
-            at += same
             if same < len(child.tokens):
-                return at
+                return at + same if same >= self.least else at
+            at += same
             node = child
         return at
 
@@ -140,6 +145,17 @@ class Tree:
         node.keys_LGSK, node.values_LGSK = keys_LGSK.clone(), values_LGSK.clone()
         self.held += len(tokens)
 
+    def idle(self) -> int:
+        """Tokens of computed spans that could be let go: neither they nor anything behind them is in use."""
+
+        def of(node: Node) -> tuple[int, bool]:
+            parts = [of(child) for child in node.children.values()]
+            used = bool(node.users) or any(in_use for _, in_use in parts)
+            own = 0 if used or node.parent is None else len(node.tokens)
+            return own + sum(tokens for tokens, _ in parts), used
+
+        return of(self.root)[0]
+
     def shrink(self, tokens: int) -> int:
         """Let go of spans nobody uses, the longest unused first, until `tokens` are freed; how many were."""
         freed = 0
@@ -177,6 +193,8 @@ class Tree:
     def _divide(self, node: Node, at: int) -> Node:
         """Put a new node above `node` that takes its first `at` tokens; whoever uses `node` goes on using it."""
         assert node.parent is not None
+        if len(node.tokens) - at < self.least and not node.users and not node.children:
+            return self._shorten(node, at)
         upper = self._new(node.parent, node.tokens[:at])
         upper.used = node.used
         node.parent, node.tokens = upper, node.tokens[at:]
@@ -186,6 +204,17 @@ class Tree:
             upper.values_LGSK = node.values_LGSK[:, :, :at].clone()
             node.values_LGSK = node.values_LGSK[:, :, at:].clone()
         return upper
+
+    def _shorten(self, node: Node, at: int) -> Node:
+        """Forget the end of a span: spans that many requests leave at many places must not crumble."""
+        less = len(node.tokens) - at
+        node.tokens = node.tokens[:at]
+        if node.keys_LGSK is None or node.values_LGSK is None:
+            self.pending -= less
+        else:
+            self.held -= less
+            node.keys_LGSK, node.values_LGSK = node.keys_LGSK[:, :, :at].clone(), node.values_LGSK[:, :, :at].clone()
+        return node
 
     def _drop(self, node: Node) -> int:
         assert node.parent is not None and not node.children and not node.users

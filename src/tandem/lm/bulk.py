@@ -104,11 +104,7 @@ async def _work(
 ) -> None:
     """Take the next prompt until there is none."""
     for place, line in rest:
-        if standing.spent:
-            standing.not_asked += 1
-            spool.keep(place, _written(line, model.name, NOT_ASKED, standing.spent.problem))
-            continue
-        try:
+        try:  # a spent budget is no reason not to look: what is recorded costs nothing
             completions = await model.generate(line.prompt, sampling, range(samples))
         except BudgetSpent as e:
             standing.spent = standing.spent or e

@@ -171,7 +171,8 @@ class Growing:
             found = [at for stop in self._stop if (at := self.text.find(stop, searched)) >= 0]
             self._cut = min(found, default=None)
         if new and self._watch is not None:
-            self._watch(self.text[: len(self.text) - max(0, self._longest - 1) if self._cut is None else self._cut])
+            sure = max(0, len(self.text) - max(0, self._longest - 1))
+            self._watch(self.text[: sure if self._cut is None else self._cut])
         return self._cut is not None
 
     def _complete_last(self, rest: str) -> None:

@@ -6,6 +6,7 @@ this does not do: batch (the engine), or record (the model around it).
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import weakref
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from tandem.decoder.engine import Engine
 from tandem.decoder.jobs import Scoring, Writing
 from tandem.decoder.memory import keep_freed_memory
 from tandem.decoder.sampling import Rule
+from tandem.decoder.score import TOGETHER
 from tandem.decoder.threads import apart
 from tandem.errors import UserError
 from tandem.lm.growing import Growing, speller
@@ -45,6 +47,7 @@ class Local:
         self.abilities = wording.abilities
         self.engine = engine
         """The engine, for looking at what it shared."""
+        self._base: decoder.Decoder | None = None  # held, so that other adapters of the same folder find it
         self._ends = ends
         self._serving = Serving(engine, turn)
 
@@ -86,7 +89,9 @@ class Local:
         engine = Engine(model.eval()) if memory is None else Engine(model.eval(), memory=memory)
         wording = Wording(wording_of, context=engine.context, lead=lead_of(wording_of))
         ends = weights.stop_ids(folder) | ({wording_of.end} if "eos" in wording_of.marks else set())
-        return cls(engine, wording, name=name, ends=frozenset(ends), turn=turn)
+        made = cls(engine, wording, name=name, ends=frozenset(ends), turn=turn)
+        made._base = base
+        return made
 
     async def generate(self, prompt: Prompt, sampling: Sampling, samples: range = range(1)) -> tuple[Completion, ...]:
         """One completion per sample index, batched with whatever else is asked.
@@ -137,10 +142,13 @@ class Local:
         pairs = [self.wording.pair(context, one, cut_left=cut_left) for one in continuations]
         if not pairs:
             return ()
-        job = Scoring(
-            [[*before, *after] for before, after in pairs], [len(before) for before, _ in pairs], lambda result: None
-        )
-        scored = await self._serving.score(job)
+        sequences = [([*before, *after], len(before)) for before, after in pairs]
+        jobs = []
+        for at in range(0, len(pairs), TOGETHER):
+            some = sequences[at : at + TOGETHER]
+            jobs.append(Scoring([s for s, _ in some], [start for _, start in some], lambda result: None))
+        parts = await asyncio.gather(*(self._serving.score(job) for job in jobs))
+        scored = [one for part in parts for one in part]
         return tuple(Score(one.logprob, len(after), one.greedy) for one, (_, after) in zip(scored, pairs, strict=True))
 
     def count(self, prompt: Prompt) -> Count:

@@ -7,6 +7,7 @@ dates would make old answers those of a new model, and reading the files takes a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +15,21 @@ import xxhash
 
 from tandem.text import canonical
 
-FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
-"""What decides the answers: weights, configuration, tokenizer, template."""
+FILES = (
+    "*.safetensors",
+    "config.json",
+    "generation_config.json",
+    "adapter_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template*",
+    "vocab*",
+    "merges.txt",
+)
+"""What decides the answers: weights, configuration, tokenizer, template. A stray note beside them does not."""
+PATHS = ("base_model_name_or_path", "_name_or_path")
+"""Keys of a configuration that only say where something lay."""
 
 
 def content_name(kind: str, folders: Sequence[Path], dtype: str) -> str:
@@ -24,8 +38,20 @@ def content_name(kind: str, folders: Sequence[Path], dtype: str) -> str:
     for number, folder in enumerate(folders):
         for file in sorted({file for pattern in FILES for file in folder.glob(pattern)}):
             digest = xxhash.xxh3_128()
+            if file.name in ("config.json", "adapter_config.json"):
+                digest.update(_without_paths(file))
+                parts.append((f"{number}/{file.name}", digest.hexdigest()))
+                continue
             with file.open("rb") as f:
                 while block := f.read(1 << 22):
                     digest.update(block)
             parts.append((f"{number}/{file.name}", digest.hexdigest()))
     return f"{kind}-{xxhash.xxh3_128_hexdigest(canonical([parts, dtype]))[:16]}"
+
+
+def _without_paths(file: Path) -> bytes:
+    try:
+        content = json.loads(file.read_bytes())
+        return canonical({key: value for key, value in content.items() if key not in PATHS})
+    except (ValueError, AttributeError):
+        return file.read_bytes()  # whoever loads it says what is wrong with it

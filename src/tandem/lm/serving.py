@@ -7,9 +7,11 @@ calls of a server), and a process of its own (the weights would travel).
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
@@ -47,6 +49,8 @@ class Serving:
     async def write(self, job: Writing) -> list[Written]:
         """The samples of a request in order. Cancelling the caller frees its rows. Raises UserError as `Engine.add`."""
         pending = _Pending(job)
+        if not job.samples:
+            return []
 
         def ended(written: Written) -> None:
             pending.written[written.sample] = written
@@ -73,6 +77,7 @@ class Serving:
             await asyncio.to_thread(self._thread.join)
 
     async def _wait(self, pending: _Pending) -> Any:
+        pending.job.failed = lambda e: self._refuse(pending, e)
         with self._wake:
             if self._closed:
                 raise Failure("the model was closed", remedy="connect to it again")
@@ -80,6 +85,8 @@ class Serving:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tandem-engine", daemon=True)
                 self._thread.start()
+                # A daemon that is inside a product when the interpreter goes takes the process down with it.
+                atexit.register(_end, weakref.ref(self))
             self._wake.notify()
         try:
             return await asyncio.wrap_future(pending.future)
@@ -94,6 +101,8 @@ class Serving:
             try:
                 with self._turn:
                     self.engine.step()
+                for job in [job for job in self._open if job.cancelled]:
+                    del self._open[job]
             except Exception as e:  # whatever went wrong, those who wait must hear of it
                 self._fail(e)
         self._fail(Failure("the model was closed", remedy="connect to it again"))
@@ -122,6 +131,10 @@ class Serving:
                 _settle(pending.future.set_exception, e)
         return True
 
+    def _refuse(self, pending: _Pending, e: Exception) -> None:
+        self._open.pop(pending.job, None)
+        _settle(pending.future.set_exception, e)
+
     def _resolve(self, pending: _Pending, result: Any) -> None:
         self._open.pop(pending.job, None)
         _settle(pending.future.set_result, result)
@@ -133,6 +146,16 @@ class Serving:
         self._open.clear()
         for pending in waiting:
             _settle(pending.future.set_exception, e)
+
+
+def _end(serving: weakref.ref[Serving]) -> None:
+    """Let a thread that is still at work finish its pass before the interpreter goes."""
+    left = serving()
+    if left is not None and left._thread is not None:
+        with left._wake:
+            left._closed = True
+            left._wake.notify()
+        left._thread.join()
 
 
 def _settle(settle: Callable[[Any], None], value: Any) -> None:

@@ -69,8 +69,8 @@ class Part:
     def whole(self) -> int:
         """A whole number that is not negative."""
         number = self.number()
-        if number < 0 or number != int(number):
-            raise self._not("a whole number")
+        if number < 0 or number != int(number) or number >= 2**63:
+            raise self._not("a whole number below 2⁶³")
         return int(number)
 
     def octets(self) -> bytes:
