@@ -17,7 +17,7 @@ from tandem.errors import Failure, UserError
 SHAPE = Shape(vocabulary=61, layers=3, width=32, heads=4, kv_heads=2, head_width=8, mlp_width=48, context=160)
 QWEN = Shape(
     vocabulary=61, layers=2, width=24, heads=3, kv_heads=1, head_width=8, mlp_width=40, context=160, qk_norm=True,
-    qkv_bias=True, tied=True, init_std=0.3,
+    qkv_bias=True, tied=True,
 )  # fmt: skip
 SLIDING = replace(SHAPE, layers=2, window=23)
 
@@ -27,7 +27,7 @@ def made(shape):
     with torch.no_grad():
         for weight in model.parameters():
             if weight.dim() > 1:
-                weight.mul_(8)
+                weight.mul_(3)
     return model.eval()
 
 
@@ -73,12 +73,12 @@ def check(model, jobs, engine):
                 tokens, logprobs, finish = plain_answer(model, job, sample)
                 assert (written.tokens, written.finish) == (tokens, finish)
                 if job.logprobs:
-                    assert written.logprobs == pytest.approx(logprobs, abs=1e-4)
+                    assert written.logprobs == pytest.approx(logprobs, abs=1e-5, rel=1e-6)
         else:
             for sequence, start, result in zip(job.sequences, job.starts, scores.pop(number), strict=True):
                 likely = torch.log_softmax(plain_logits(model, sequence), -1)
                 want = sum(float(likely[p - 1, sequence[p]]) for p in range(start, len(sequence)))
-                assert result.logprob == pytest.approx(want, abs=1e-4)
+                assert result.logprob == pytest.approx(want, abs=1e-5, rel=1e-6)
                 greedy = [int(likely[p - 1].argmax()) == sequence[p] for p in range(start, len(sequence))]
                 assert result.greedy == all(greedy)
     assert not answers and not scores, "nobody is answered twice"
@@ -231,10 +231,10 @@ def test_a_request_that_meets_a_broken_weight_fails_alone():
     with torch.no_grad():
         model.embedding[7] = torch.nan
     engine, ended, failed = Engine(model), [], []
-    good = [Writing([1, i], 6, ended.append, samples=range(2), rule=Rule(1.0)) for i in range(3, 6)]
+    good = [Writing([1, i], 6, ended.append, samples=range(2)) for i in range(3, 6)]  # greedy: they never meet 7
     bad = Writing([1, 7], 6, ended.append, failed=failed.append)
     run(engine, [good[0], bad, *good[1:]])
-    run(engine, [Writing([1, 2], 6, ended.append, rule=Rule(1.0))])  # it may stand where the bad one stood
+    run(engine, [Writing([1, 2], 6, ended.append)])  # it may stand where the bad one stood
     assert [type(e) for e in failed] == [Failure]
     assert len(ended) == 7
     assert engine.tails.bytes == 0

@@ -205,6 +205,10 @@ def _tell(options: argparse.Namespace, model: Model, standing: Standing, total: 
     cached = f" ({count(used.cached_tokens)} from a cache)" if used.cached_tokens else ""
     parts = [*outcomes, f"{count(used.prompt_tokens)} tokens read{cached}", f"{count(used.completion_tokens)} written"]
     print("  " + " · ".join([*parts, *([cost] if (cost := cost_of(model)) else [])]))
+    told = {*named, "answered", "joined", "failed", "budget-spent", "short", "surplus", "call-failed"}
+    for name, n in sorted(model.tally.items()):
+        if name not in told and not name.startswith(("failed:", "scores")):
+            print(f"  note: {name} ({count(n)} answers)", file=sys.stderr)
     for line, kind, message in standing.failed[:10]:
         print(f"  line {line.number} (id {line.id}): {kind}: {message}", file=sys.stderr)
     if standing.failures > 10:

@@ -97,7 +97,7 @@ class InFlight(Generic[K, V]):
                     call = self._calls.get(slot)
                     if slot in got:
                         continue
-                    if call is None or call.loop.is_closed():
+                    if call is None or not call.loop.is_running():
                         new.append(slot)
                     else:
                         parts.setdefault(call, []).append(slot)
@@ -130,7 +130,7 @@ class InFlight(Generic[K, V]):
         loop = asyncio.get_running_loop()
         with self._lock:
             self._closed = True
-            calls = {call for call in self._calls.values() if not call.loop.is_closed()}
+            calls = {call for call in self._calls.values() if call.loop.is_running()}
             bells = [call.bell(loop) for call in calls]
             for call in calls:
                 call.give_up()

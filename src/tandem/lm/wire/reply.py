@@ -70,7 +70,7 @@ class Part:
         """A whole number that is not negative."""
         number = self.number()
         if number < 0 or number != int(number) or number >= 2**63:
-            raise self._not("a whole number below 2⁶³")
+            raise self._not("a whole number")
         return int(number)
 
     def octets(self) -> bytes:
