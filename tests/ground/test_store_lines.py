@@ -62,6 +62,8 @@ def changed(**changes) -> bytes:
         (changed(text=None), "text cannot be 'None'"),
         (changed(sample=-1), "sample begins with 0"),
         (changed(sample=True), "sample cannot be 'True'"),
+        (changed(sample=10**30), "sample cannot be '1000"),
+        (changed(at=1e300), "at is no time"),
         (changed(max_tokens=0), "max_tokens with 1"),
         (changed(max_tokens=1.5), r"max_tokens cannot be '1\.5'"),
         (changed(headers={"authorization": "x"}), "unknown field headers"),

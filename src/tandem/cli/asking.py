@@ -93,7 +93,10 @@ def cost_of(model: Model) -> str:
 def _temperature(text: str) -> float | None:
     if text == "own":
         return None
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"is {text}; 0 or more, or “own”")
     return value

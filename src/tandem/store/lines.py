@@ -28,6 +28,8 @@ Bad: TypeAlias = Callable[[str, str], None]
 
 LONGEST = 256 << 20
 """Bytes; a longer line is not read."""
+LATEST = 253_402_300_800
+"""Seconds since 1970 of the year 10000: later times cannot be written as dates."""
 _USAGE = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
 
 
@@ -90,6 +92,8 @@ def from_line(line: bytes, check: Check) -> Record:
     kind = fields.take("kind", str)
     request = check(fields.take("model", str), fields.take("request", dict))
     at = float(fields.take("at", int, float))
+    if not 0 <= at < LATEST:
+        raise ValueError(f"at is no time: {at:g}")
     record: Record
     if kind == "score":
         logprob = _float(fields.take("logprob", int, float, str))
@@ -124,7 +128,7 @@ class _Fields:
         right = (value is None and None in types) or (
             isinstance(value, tuple(t for t in types if t)) and (not isinstance(value, bool) or bool in types)
         )
-        if not right:
+        if not right or (isinstance(value, int) and abs(value) >= 2**63):
             raise ValueError(f"{self._place}{name} cannot be {str(value)[:60]!r}")
         return value
 
