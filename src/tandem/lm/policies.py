@@ -56,11 +56,6 @@ class Settled:
         """Whether one answer serves all samples."""
         return self.sampling.temperature == 0
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What to say in each completion."""
-        return self.policies
-
 
 def chosen(names: Iterable[str]) -> frozenset[Policy]:
     """Policies by their names. Raises UserError on one that does not exist."""
