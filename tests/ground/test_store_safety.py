@@ -148,8 +148,13 @@ def test_a_lock_that_ends_in_time_is_waited_for(tmp_path):
         other.close()
 
 
-def test_a_value_that_fits_no_cell_spoils_only_itself(tmp_path):
-    good, bad = sample("we", 1), replace(sample("we", 2), index=2**70)
+@pytest.mark.parametrize("wrong", [{"index": 2**70}, {"max_tokens": -(2**63) - 1}, {"finish": "end"}], ids=str)
+def test_a_value_that_fits_no_cell_spoils_only_itself(tmp_path, wrong):
+    good, bad = sample("we", 1), sample("we", 2)
+    if "finish" in wrong:
+        bad = replace(bad, outcome=replace(bad.outcome, **wrong))
+    else:
+        bad = replace(bad, **wrong)
 
     async def together(store):
         return await asyncio.gather(store.put([good]), store.put([bad]), store.put([good]), return_exceptions=True)
@@ -157,7 +162,28 @@ def test_a_value_that_fits_no_cell_spoils_only_itself(tmp_path):
     with Store(tmp_path / "answers.db") as store:
         first, spoilt, last = asyncio.run(together(store))
         assert first == last == [good.outcome]
-        assert isinstance(spoilt, OverflowError)
+        assert isinstance(spoilt, Failure) and "a value cannot be recorded" in str(spoilt)
+        assert spoilt.where == str(store.path)
+
+
+def test_of_several_samples_handed_in_together_all_are_recorded_or_none(tmp_path):
+    half = [sample("we", 1), replace(sample("we", 2), index=2**70), sample("we", 3)]
+
+    async def together(store):
+        return await asyncio.gather(store.put(half), store.put([sample("we", 4)]), return_exceptions=True)
+
+    with Store(tmp_path / "answers.db") as store:
+        spoilt, fine = asyncio.run(together(store))
+        assert isinstance(spoilt, Failure) and fine == [sample("we", 4).outcome]
+        assert [record.request for record in store.records()] == [sample("we", 4).request]
+        assert store.stats() == {"model": {"answers": 1, "requests": 1, "tokens read": 1, "tokens written": 1}}
+
+
+def test_looking_for_a_number_that_fits_no_cell_is_a_named_error(tmp_path):
+    with Store(tmp_path / "answers.db") as store:
+        put(store, sample("we", 1))
+        with pytest.raises(Failure, match="a value cannot be recorded"):
+            store.find(sample("we", 1).request, [2**70], max_tokens=16)
 
 
 def test_answers_are_recorded_from_several_threads_with_event_loops_of_their_own(tmp_path):

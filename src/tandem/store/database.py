@@ -174,6 +174,20 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def savepoint(connection: sqlite3.Connection) -> Iterator[None]:
+    """Write inside, within a transaction: an error undoes what was written here, and only that."""
+    connection.execute("SAVEPOINT work")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:  # some errors have rolled back everything already
+            connection.execute("ROLLBACK TO work")
+            connection.execute("RELEASE work")
+        raise
+    connection.execute("RELEASE work")
+
+
+@contextlib.contextmanager
 def explained(path: Path, patience: float) -> Iterator[None]:
     """Turn SQLite's and the system's errors into ours, with the place and the remedy."""
     try:
@@ -182,12 +196,21 @@ def explained(path: Path, patience: float) -> Iterator[None]:
         raise
     except sqlite3.Error as e:
         raise explanation(e, path, patience) from e
+    except OverflowError as e:
+        raise misfit(e, path) from e
     except ValueError as e:  # a cell that somebody changed, or that the disk did
         raise Failure(f"a row cannot be read ({e})", where=str(path), remedy="mend or delete that row") from e
     except OSError as e:
         raise UserError(
             f"cannot be opened ({e.strerror or e})", where=str(path), remedy="check the folder and its permissions"
         ) from e
+
+
+def misfit(e: Exception, path: Path) -> Failure:
+    """What it means that a value fits no cell: a whole number beyond 64 bits, an ending that is none."""
+    return Failure(
+        f"a value cannot be recorded ({e})", where=str(path), remedy="look at what was asked, and at what answered"
+    )
 
 
 def explanation(e: sqlite3.Error, path: Path, patience: float) -> TandemError:

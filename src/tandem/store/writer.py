@@ -1,8 +1,9 @@
 """One thread that writes: whatever waits is written in one transaction, and told so after the commit.
 
-Callers of any thread or event loop hand in a function of the connection and get a future of its result. What this does
-not do: read for others, or know the tables. Rejected: a commit per answer (an fsync each, a few hundred a second), and
-one wake-up of the event loop per answer (it costs more than the insert).
+Callers of any thread or event loop hand in a function of the connection and get a future of its result. Work that fails
+leaves nothing behind (a savepoint each, 2 µs) and spoils no other. What this does not do: read for others, or know the
+tables. Rejected: a commit per answer (an fsync each, a few hundred a second), and one wake-up of the event loop per
+answer (it costs more than the insert).
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
 from tandem.errors import UserError
-from tandem.store.database import explanation, transaction
+from tandem.store.database import explanation, misfit, savepoint, transaction
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[sqlite3.Connection], T]
 
 LARGEST_GROUP = 1000
 """Pieces of work in one transaction."""
-_ITS_OWN = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+_ITS_OWN = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError)
 """Errors of a value that fits no cell: they spoil their own work, not their neighbours'."""
 
 
@@ -116,9 +117,10 @@ class Writer:
             with transaction(self._connection):
                 for item in group:
                     try:
-                        item.result = item.work(self._connection)
+                        with savepoint(self._connection):
+                            item.result = item.work(self._connection)
                     except _ITS_OWN as e:
-                        item.error = explanation(e, self._path, self._patience)
+                        item.error = misfit(e, self._path)
                     except sqlite3.Error:
                         raise
                     except Exception as e:
