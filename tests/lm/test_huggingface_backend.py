@@ -2,6 +2,7 @@ import asyncio
 import inspect
 import json
 import shutil
+import subprocess
 import sys
 import warnings
 
@@ -13,10 +14,11 @@ from safetensors.torch import load_file, save_file
 from tandem import decoder
 from tandem import tokenizer as tokenizers
 from tandem.decoder.sampling import Rule, choose, stream_of, uniform
-from tandem.errors import UserError
+from tandem.errors import Failure, UserError
 from tandem.lm.growing import Growing, speller, watching
-from tandem.lm.huggingface import BATCH_TOKENS, HuggingFace
-from tandem.lm.padded import Generation, Row
+from tandem.lm.hf import HuggingFace
+from tandem.lm.hf.jobs import Generation, Row
+from tandem.lm.hf.padded import BATCH_TOKENS
 from tandem.types import LM, Chat, Message, Sampling, Text, Usage
 
 transformers = pytest.importorskip("transformers", reason="needs the extra hf")
@@ -364,14 +366,40 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch, 
         HuggingFace.load(folders["gpt2"])
 
 
-def test_closing_ends_the_thread_and_a_later_question_is_answered(folders):
+def test_closing_ends_the_thread_in_the_middle_of_an_answer_and_for_good(folders):
     backend = HuggingFace.load(folders["gpt2"], device="cpu")
-    ask(backend, "Karo", sampling=Sampling(max_tokens=1))
-    thread = backend._padded._thread
-    asyncio.run(backend.close())
-    assert not thread.is_alive()
-    assert len(ask(backend, "Karo", sampling=Sampling(max_tokens=1))[0]) == 1
-    asyncio.run(backend.close())
+
+    async def work():
+        steps = []
+        backend._padded.model.register_forward_pre_hook(lambda *_: steps.append(1))
+        long = asyncio.create_task(backend.generate(Text("Karo"), Sampling(max_tokens=90, ignore_end=True), range(8)))
+        while len(steps) < 3:
+            await asyncio.sleep(0.001)
+        await backend.close()
+        assert len(steps) < 90
+        with pytest.raises(Failure, match="the model was closed"):
+            await long
+        with pytest.raises(Failure, match="the model was closed"):
+            await backend.generate(Text("Karo"), Sampling(max_tokens=1))
+
+    asyncio.run(work())
+    assert not backend._padded._worker._thread.is_alive()
+
+
+def test_a_process_that_ends_in_the_middle_of_a_batch_ends_with_its_own_status(folders):
+    program = f"""
+import asyncio, sys
+from tandem.lm.hf import HuggingFace
+from tandem.types import Sampling, Text
+async def main():
+    model = HuggingFace.load({str(folders["llama"])!r}, device="cpu")
+    asyncio.create_task(model.generate(Text("Karo"), Sampling(max_tokens=90, ignore_end=True), range(100)))
+    await asyncio.sleep(0.05)
+    sys.exit(7)
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 7, done.stderr[-2000:]
 
 
 def test_no_memory_for_a_batch_halves_it(folders, monkeypatch):

@@ -102,7 +102,7 @@ def _local(kind: str, folder: str, adapter: str | None, precision: str, device: 
     if adapter is not None and not (Path(adapter) / "adapter_config.json").is_file():
         raise UserError("no adapter here (no adapter_config.json)", where=adapter or ADAPTER, remedy="name its folder")
     if kind == "hf":
-        from tandem.lm.huggingface import HuggingFace
+        from tandem.lm.hf import HuggingFace
 
         return HuggingFace.load(place, adapter=adapter, precision=precision, device=device)
     from tandem.lm.local import Local

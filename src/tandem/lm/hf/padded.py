@@ -13,108 +13,24 @@ B rows, P prompts, T columns, V vocabulary.
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tandem.decoder.sampling import Rule, choose, penalise, uniform
+from tandem.decoder.sampling import choose, penalise, uniform
 from tandem.decoder.score import Scored
 from tandem.errors import Failure
-from tandem.lm.batch import NO_TARGET, Batch, judged
-from tandem.lm.growing import Growing
-from tandem.types import Finish
+from tandem.lm.hf.batch import NO_TARGET, Batch, judged
+from tandem.lm.hf.jobs import Generation, Job, Row, Scoring
+from tandem.lm.worker import Worker, closed, fail, resolve
 
 BATCH_TOKENS = 16_384
 """Columns of cache in one batch, over all its rows, prompts and answers included."""
 BATCH_LOGITS = 1 << 27
 """Entries of the largest table of logits that scoring makes."""
-GATHER = 0.002
-"""Seconds an idle thread waits for the callers beside the first one."""
-
-
-@dataclass(eq=False)
-class Row:
-    """One sample on its way."""
-
-    index: int
-    """Its sample index."""
-    rule: Rule
-    """How its tokens are chosen."""
-    stream: int
-    """Seed of its prompt's noise, of which the sample index picks its own."""
-    start: Callable[[], Growing]
-    """Makes the answer it writes; called again when a batch has to begin anew."""
-    logprobs: bool = False
-    """Whether log-probabilities are wanted."""
-    finish: Finish | None = None
-    """Why it ended."""
-    tokens: list[int] = field(default_factory=list)
-    """What was drawn, an end mark included."""
-
-    def begin(self) -> None:
-        """Back to an empty answer."""
-        self.answer = self.start()
-        self.tokens, self.finish = [], None
-
-
-@dataclass(eq=False)
-class Generation:
-    """A prompt and its samples."""
-
-    ids: list[int]
-    """The prompt, not empty."""
-    rows: list[Row]
-    """One per sample."""
-    limit: int
-    """Most new tokens per row."""
-    ends: frozenset[int]
-    """Ids that end a row."""
-    future: Future[list[Row]] = field(default_factory=Future)
-    """Resolves with the rows when all have ended."""
-
-    @property
-    def columns(self) -> int:
-        """Columns of cache one row needs."""
-        return len(self.ids) + self.limit
-
-
-@dataclass(eq=False)
-class Scoring:
-    """A context and its continuations."""
-
-    ids: list[int]
-    """The context, not empty."""
-    continuations: list[list[int]]
-    """None of them empty."""
-    future: Future[list[Scored]] = field(default_factory=Future)
-    """Resolves with one result per continuation."""
-
-    @property
-    def rows(self) -> list[list[int]]:
-        """What shares the context."""
-        return self.continuations
-
-    @property
-    def columns(self) -> int:
-        """Columns of cache one row needs."""
-        return len(self.ids) + self.longest
-
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest continuation."""
-        return max(map(len, self.continuations))
-
-
-Job: TypeAlias = Generation | Scoring
 
 
 class Padded:
@@ -132,51 +48,30 @@ class Padded:
         self.most_logits = BATCH_LOGITS // self.vocabulary
         """Positions whose logits one batch of scoring may hold."""
         self.device: torch.device = embedding.device
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._worker: Worker[Job] = Worker(self._work, name="tandem-padded")
 
     def submit(self, job: Job) -> None:
-        """Let a job take part in one of the next batches; its future tells when it is done. From any thread."""
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="tandem-padded", daemon=True)
-                self._thread.start()
-        self._queue.put(job)
+        """Let a job take part in one of the next batches; its future tells when it is done. From any thread.
+
+        Raises Failure when closed.
+        """
+        self._worker.hand_in(job)
 
     def close(self) -> None:
-        """End the thread after the batch it is in; whoever still waits gets a Failure."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            self._queue.put(None)
-            thread.join()
+        """End the thread after the step it is in; whoever still waits gets a Failure."""
+        self._worker.close()
 
     # ── The thread ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _work(self) -> None:
         waiting: list[Job] = []
-        while self._collect(waiting):
+        while (new := self._worker.take(wait=not waiting)) is not None:
+            waiting += new
             batch = self._next(waiting)
             taken = set(map(id, batch))
             waiting = [job for job in waiting if id(job) not in taken]
             self._run([job for job in batch if not job.future.cancelled()])
-        _fail(waiting, Failure("the model was closed before it answered", remedy="ask before closing it"))
-
-    def _collect(self, waiting: list[Job]) -> bool:
-        """Add who has come since; with nobody there, wait for the first and those beside it. False at the end."""
-        if not waiting:
-            first = self._queue.get()
-            if first is None:
-                return False
-            waiting.append(first)
-            time.sleep(GATHER)
-        while not self._queue.empty():
-            job = self._queue.get()
-            if job is None:
-                return False
-            waiting.append(job)
-        return True
+        _fail_all(waiting, closed())
 
     def _next(self, waiting: Sequence[Job]) -> list[Job]:
         """The one that waits longest, and those most like it in length as long as the batch has room."""
@@ -207,7 +102,7 @@ class Padded:
         except torch.OutOfMemoryError as e:
             lack = str(e)
         except Exception as e:  # whatever a model of someone else's raises belongs to those who asked
-            _fail(jobs, e)
+            _fail_all(jobs, e)
             return
         # Behind the handler, which kept the tensors of the failed attempt alive.
         self._run_halves([job for job in jobs if not job.future.done()], lack)
@@ -225,7 +120,7 @@ class Padded:
                 + lack,
                 remedy="ask for fewer samples at once, shorter answers, or bf16",
             )
-            _fail(jobs, failure)
+            _fail_all(jobs, failure)
 
     # ── Generating ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -250,9 +145,11 @@ class Padded:
                     going.append(b)
             for job in {id(job): job for job, _ in rows}.values():
                 if all(row.finish for row in job.rows):
-                    _resolve(job.future, job.rows)
+                    resolve(job.future, job.rows)
             if not going:
                 return
+            if self._worker.closed:
+                raise closed()
             if state.spreads and len(going) < len(rows):
                 state.select(going)
                 rows = [rows[b] for b in going]
@@ -275,7 +172,7 @@ class Padded:
         pairs = [(p, continuation) for p, job in enumerate(jobs) for continuation in job.continuations]
         scored = self._shared(jobs, pairs) if self._spreads else self._whole(jobs, pairs)
         for job in jobs:
-            _resolve(job.future, scored[: len(job.continuations)])
+            resolve(job.future, scored[: len(job.continuations)])
             scored = scored[len(job.continuations) :]
 
     def _shared(self, jobs: Sequence[Scoring], pairs: Sequence[tuple[int, list[int]]]) -> list[Scored]:
@@ -312,6 +209,8 @@ class Padded:
             groups.setdefault(0 if self._pads else len(jobs[p].ids) + len(continuation), []).append(b)
         scored: dict[int, Scored] = {}
         for group in groups.values():
+            if self._worker.closed:
+                raise closed()
             rows = [(jobs[pairs[b][0]].ids, pairs[b][1]) for b in group]
             width = max(len(continuation) for _, continuation in rows)
             state = Batch(self.model, [[*ids, *continuation[:-1]] for ids, continuation in rows])
@@ -359,12 +258,6 @@ def _longest(jobs: Sequence[Job]) -> int:
     return max((job.longest for job in jobs if isinstance(job, Scoring)), default=0)
 
 
-def _resolve(future: Future[Any], result: Any) -> None:
-    with contextlib.suppress(InvalidStateError):  # its caller has gone, or it was resolved before
-        future.set_result(result)
-
-
-def _fail(jobs: Iterable[Job], error: Exception) -> None:
+def _fail_all(jobs: Iterable[Job], error: Exception) -> None:
     for job in jobs:
-        with contextlib.suppress(InvalidStateError):
-            job.future.set_exception(error)
+        fail(job.future, error)
