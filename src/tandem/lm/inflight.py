@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from tandem.errors import CallFailed, UserError
+from tandem.lm.worker import refuse_fork
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -66,6 +68,12 @@ class InFlight(Generic[K, V]):
         self._calls: dict[K, _Call[K, V]] = {}
         self._lock = threading.RLock()
         self._closed = False
+        self._process = os.getpid()
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is another process than the one it was made in: nothing is under way here."""
+        return os.getpid() != self._process
 
     async def gather(
         self,
@@ -78,8 +86,9 @@ class InFlight(Generic[K, V]):
         """The outcome of every slot: off the record, out of a call under way, or out of new ones, one per group.
 
         When a failure is on record it is returned with what was found, and nothing is sent. Exceptions of `send` are
-        outcomes of the slots it was for; those of `recorded` are raised.
+        outcomes of the slots it was for; those of `recorded` are raised. Raises UserError in a process made by a fork.
         """
+        refuse_fork(self._process)
         loop = asyncio.get_running_loop()
         got: dict[K, Got[V]] = {}
         missing = list(dict.fromkeys(slots))
@@ -127,6 +136,8 @@ class InFlight(Generic[K, V]):
 
     async def close(self) -> None:
         """Cancel what is under way, wait until it has landed, and refuse what comes later."""
+        if self.forked:
+            return
         loop = asyncio.get_running_loop()
         with self._lock:
             self._closed = True

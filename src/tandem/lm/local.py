@@ -7,6 +7,7 @@ this does not do: batch (the engine), or record (the model around it).
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import weakref
 from collections.abc import Sequence
@@ -165,6 +166,16 @@ class Local:
 _bases: weakref.WeakValueDictionary[tuple[str, str, str], decoder.Decoder] = weakref.WeakValueDictionary()
 _turns: weakref.WeakKeyDictionary[decoder.Decoder, threading.Lock] = weakref.WeakKeyDictionary()
 _loading = threading.Lock()
+
+
+def _unlock() -> None:
+    """After a fork: threads of the parent will never give back what they held."""
+    global _loading
+    _loading = threading.Lock()
+    _turns.clear()
+
+
+os.register_at_fork(after_in_child=_unlock)
 
 
 def _base(folder: Path, dtype: torch.dtype, device: torch.device) -> tuple[decoder.Decoder, threading.Lock]:

@@ -169,7 +169,12 @@ class Model:
         return Estimate(len(seen), recorded, calls, read, written, money if known else None, exact)
 
     async def close(self) -> None:
-        """Cancel what is under way, wait until all that came is committed, close the back end; the store stays open."""
+        """Cancel what is under way, wait until all that came is committed, close the back end; the store stays open.
+
+        In a process made by a fork, where none of that belongs to it, this does nothing.
+        """
+        if self._samples.forked:
+            return
         await self._samples.close()
         await self._scores.close()
         await self._recorder.flush()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import sqlite3
 import threading
@@ -48,7 +49,8 @@ class Store:
 
         With `retry_failed`, refusals, filtered texts and failures recorded before now are passed over. Waits at most
         `patience` seconds for other processes. Raises UserError when the file is of something else, of a newer version,
-        or cannot be opened or written; Failure when it stays locked or the disk is full.
+        cannot be opened or written, or is open in the process that this one was forked from; Failure when it stays
+        locked or the disk is full.
         """
         self.path = Path(path)
         self.retry_failed = retry_failed
@@ -57,6 +59,12 @@ class Store:
         self._lock = threading.Lock()
         """Guards the reading connection."""
         with database.explained(self.path, patience), contextlib.ExitStack() as undo:
+            if self.path.is_file() and _identity(self.path) in _inherited:
+                raise UserError(
+                    "is open in the process that this one was forked from, and SQLite's locks do not survive a fork",
+                    where=str(self.path),
+                    remedy="start the process by spawning it (multiprocessing.get_context('spawn'))",
+                )
             writing = None
             if not read_only:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,8 +77,10 @@ class Store:
                 raise UserError("holds no recorded answers", where=str(self.path), remedy="name another file")
             (self._setbacks,) = self._reader.execute("SELECT coalesce(max(id), 0) FROM setbacks").fetchone()
             undo.pop_all()
+            self._file = _identity(self.path)
         self._writer = None if writing is None else Writer(writing, self.path, patience)
         self._end = weakref.finalize(self, _close, self._process, self._reader, self._lock, self._writer)
+        _opened.add(self)
 
     # ── Samples ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -189,11 +199,12 @@ class Store:
 
     def flush(self) -> None:
         """Wait until everything handed in so far is committed."""
+        self._check_process()
         if self._writer is not None and self._end.alive:
             self._writer.submit(lambda _: None).result()
 
     def close(self) -> None:
-        """Commit what was handed in and close the file. Closing twice does nothing."""
+        """Commit what was handed in and close the file. Closing twice does nothing, nor does closing in a fork."""
         self._end()
 
     def __enter__(self) -> Store:
@@ -205,11 +216,13 @@ class Store:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """The reading connection, for one thread at a time."""
+        self._check_process()  # first: the lock may have been taken when the process was forked, for ever
         with self._lock, database.explained(self.path, self._patience):
             self._check_open()
             yield self._reader
 
     def _writing(self) -> Writer:
+        self._check_process()
         self._check_open()
         if self._writer is None:
             raise UserError("the recorded answers are open for reading only", where=str(self.path))
@@ -218,12 +231,35 @@ class Store:
     def _check_open(self) -> None:
         if not self._end.alive:
             raise UserError("the store of answers is closed", where=str(self.path), remedy="open it again")
+
+    def _check_process(self) -> None:
         if os.getpid() != self._process:
             raise UserError(
                 "the store of answers was opened by the parent of this process",
                 where=str(self.path),
-                remedy="open a Store in each process: they share the file safely",
+                remedy="open a Store in each process, and spawn them rather than fork: they share the file safely",
             )
+
+
+# ── Forks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_opened: weakref.WeakSet[Store] = weakref.WeakSet()
+_inherited: set[tuple[int, int]] = set()
+"""Files that the process this one was forked from had open. SQLite's lists of locks are copied by a fork, the locks are
+not: opened once more here, such a file seems locked for ever, or is read without a lock."""
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _inherit() -> None:
+    _inherited.update(store._file for store in list(_opened) if store._end.alive)
+    _opened.clear()
+
+
+os.register_at_fork(after_in_child=_inherit)
 
 
 def _add(batch: list[Record], connection: sqlite3.Connection) -> int:
@@ -232,7 +268,11 @@ def _add(batch: list[Record], connection: sqlite3.Connection) -> int:
 
 def _close(process: int, reader: sqlite3.Connection, lock: threading.Lock, writer: Writer | None) -> None:
     """Not a method: it runs also when a store is forgotten, and at the end of the program."""
-    if os.getpid() != process:  # a fork has no right to the parent's connections
+    if os.getpid() != process:
+        # A fork has no right to the parent's connections: closing one might wait for ever for a lock that a thread of
+        # the parent held, or drop the parent's. They are kept until the process is gone.
+        for connection in (reader, *([] if writer is None else [writer.connection])):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
         return
     if writer is not None:
         writer.close()

@@ -56,7 +56,8 @@ class Writer:
     """Owns the connection that writes. Work is done in the order it was handed in."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, patience: float) -> None:
-        self._connection = connection
+        self.connection = connection
+        """For nobody else to use."""
         self._path = path
         self._patience = patience
         self._queue: SimpleQueue[_Item | None] = SimpleQueue()
@@ -110,15 +111,15 @@ class Writer:
             if group:
                 self._write(group)
                 self._tell(group)
-        self._connection.close()
+        self.connection.close()
 
     def _write(self, group: list[_Item]) -> None:
         try:
-            with transaction(self._connection):
+            with transaction(self.connection):
                 for item in group:
                     try:
-                        with savepoint(self._connection):
-                            item.result = item.work(self._connection)
+                        with savepoint(self.connection):
+                            item.result = item.work(self.connection)
                     except _ITS_OWN as e:
                         item.error = misfit(e, self._path)
                     except sqlite3.Error:

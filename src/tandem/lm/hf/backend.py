@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tandem.decoder.sampling import Rule, stream_of
+from tandem.decoder.threads import apart
 from tandem.lm.growing import WATCH, Growing, speller
 from tandem.lm.hf import loading
 from tandem.lm.hf.jobs import Generation, Row, Scoring
@@ -45,8 +46,12 @@ class HuggingFace:
 
         Raises UserError: `transformers` is missing, pickled weights only, code of its own, tensors that are missing.
         """
-        parts = loading.load(Path(folder), None if adapter is None else Path(adapter), precision, device)
-        return cls(parts.model, parts.wording, name=parts.name, ends=parts.ends, batch_tokens=parts.batch_tokens)
+
+        def loaded() -> HuggingFace:
+            parts = loading.load(Path(folder), None if adapter is None else Path(adapter), precision, device)
+            return cls(parts.model, parts.wording, name=parts.name, ends=parts.ends, batch_tokens=parts.batch_tokens)
+
+        return apart(loaded)
 
     async def generate(self, prompt: Prompt, sampling: Sampling, samples: range = range(1)) -> tuple[Completion, ...]:
         """One completion per sample index; those of all waiting callers share batches.
