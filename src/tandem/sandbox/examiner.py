@@ -1,0 +1,162 @@
+"""Inside the examiner: run tests against a program that lives in another process, and report each as a line of JSON.
+
+The examiner never executes a line of the program. It holds the tests, sends arguments, receives plain data and compares
+that. Tests come as code with assertions, or as calls with the expected value in words (personalised distillation's form).
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import math
+import os
+import random
+from collections.abc import Callable
+from typing import Any
+
+from tandem.sandbox import plain
+from tandem.sandbox.asserts import Checks, Failed, free_names
+from tandem.sandbox.remote import Broken, Died, Program
+
+_KEPT = 2000
+
+
+def examine(channel: plain.Channel, tests: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> None:
+    """Run the tests in order up to the first that does not pass (or all, with `tests["all"]`), one report each."""
+    random.seed(0)
+    program = Program(channel)
+    try:
+        space, checks = _prepare(tests, program)
+    except Died as error:
+        return report({"test": 0, "outcome": "died", "text": str(error)})
+    except Broken as error:
+        return report({"test": None, "outcome": "broken", "text": str(error)})
+    except BaseException as error:
+        outcome = "error" if program.error else "broken"
+        return report({"test": 0 if program.error else None, "outcome": outcome} | _raised(error, program))
+    for number, test in enumerate(tests["tests"]):
+        program.last_call, program.error = None, None
+        try:
+            result = _call(test, space, program) if isinstance(test, dict) else _code(test, space, checks)
+        except BaseException as error:
+            result = _outcome(error, program)
+        report({"test": number} | (result or {"outcome": "passed"}))
+        if result and (not tests.get("all") or result["outcome"] == "died"):
+            break
+    return None
+
+
+def _prepare(tests: dict[str, Any], program: Program) -> tuple[dict[str, Any], Checks]:
+    """The space tests run in: their own set-up, the program's functions in place of what the set-up only declares."""
+    checks = Checks()
+    try:
+        setup = ast.parse(tests.get("setup", ""))
+        bodies = [ast.parse(t["call"] if isinstance(t, dict) else t) for t in tests["tests"]]
+    except (SyntaxError, ValueError) as error:
+        raise Broken(f"a test does not parse: {error}") from None
+    modules, others = free_names([setup, *bodies])
+    entries = list(tests.get("entry", []))
+    space: dict[str, Any] = {"__name__": "tests", **checks.names}
+    for name in modules:
+        space[name] = importlib.import_module(name)
+    own = program.names(list(dict.fromkeys([*others, *entries])))
+    space.update(own)
+    exec(checks.compile(setup, "<tests>"), space)
+    space.update({name: own[name] for name in entries if name in own})
+    for name in entries:
+        if name not in own:
+            program.error = {"kind": "NameError", "text": f"name '{name}' is not defined", "line": None}
+            raise NameError(program.error["text"])
+    return space, checks
+
+
+def _code(test: str, space: dict[str, Any], checks: Checks) -> None:
+    exec(checks.compile(ast.parse(test), "<tests>"), space)
+
+
+def _call(test: dict[str, Any], space: dict[str, Any], program: Program) -> dict[str, Any] | None:
+    """One call whose result is compared as text; what it printed stands in for a result of `None`."""
+    program.printed = ""
+    value = eval(compile(test["call"], "<tests>", "eval", dont_inherit=True), space)
+    found = program.printed.strip() if value is None and program.printed.strip() else value
+    if alike(found, test["expected"]):
+        return None
+    return {"outcome": "failed", "kind": "AssertionError", "input": test["call"], "output": _text(found), "expected": test["expected"]}
+
+
+def alike(found: Any, expected: str) -> bool:
+    """Whether a result is what a text says: floats within 1e-6, literals by value, anything else by its text."""
+    text = found if isinstance(found, str) else repr(found)
+    if text.strip() == expected.strip():
+        return True
+    right = _literal(expected)
+    left = _literal(found) if isinstance(found, str) else found
+    if left is _NO_LITERAL or right is _NO_LITERAL:
+        return False
+    if isinstance(left, float) or isinstance(right, float):
+        try:
+            return math.isclose(left, right, rel_tol=1e-6, abs_tol=1e-9)  # type: ignore[arg-type]
+        except (TypeError, OverflowError):
+            return False
+    return type(left) is type(right) and bool(left == right)
+
+
+_NO_LITERAL = object()
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return _NO_LITERAL
+
+
+def _outcome(error: BaseException, program: Program) -> dict[str, Any]:
+    if isinstance(error, Died):
+        return {"outcome": "died", "text": str(error)} | _call_made(program)
+    if isinstance(error, Broken):
+        return {"outcome": "broken", "text": str(error)}
+    if isinstance(error, Failed):
+        told = {"outcome": "failed", "kind": "AssertionError", "text": _cut(error.source)} | _call_made(program)
+        if error.equality:
+            told |= {"output": _text(error.values[0]), "expected": _text(error.values[1])}
+        elif program.last_call is not None:
+            told |= {"output": _text(program.last_result), "expected": _cut(error.source)}
+        return told
+    touched = program.error is not None or program.last_call is not None
+    return {"outcome": "error" if touched else "broken"} | _raised(error, program) | _call_made(program)
+
+
+def _raised(error: BaseException, program: Program) -> dict[str, Any]:
+    if program.error:
+        return {"kind": program.error["kind"], "text": _cut(program.error["text"]), "line": program.error["line"]}
+    return {"kind": type(error).__name__, "text": _cut(str(error))}
+
+
+def _call_made(program: Program) -> dict[str, Any]:
+    if program.last_call is None:
+        return {}
+    name, arguments, named = program.last_call
+    parts = [_text(a) for a in arguments] + [f"{k}={_text(v)}" for k, v in named.items()]
+    return {"input": _cut(f"{name}({', '.join(parts)})")}
+
+
+def _text(value: Any) -> str:
+    try:
+        return _cut(value if isinstance(value, str) and "\n" in value else repr(value))
+    except Exception as error:  # a number too long to print
+        return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _KEPT else text[:_KEPT] + "…"
+
+
+def reporter(handle: int) -> Callable[[dict[str, Any]], None]:
+    """A function that writes one line of JSON for each report to an open pipe."""
+
+    def report(told: dict[str, Any]) -> None:
+        os.write(handle, json.dumps(told).encode() + b"\n")
+
+    return report

@@ -1,0 +1,143 @@
+"""Which system calls a run may make: a seccomp filter, made for one process.
+
+An allow-list: what is not named fails with "operation not permitted", so that a program gets an ordinary error and the
+unknown is refused with the dangerous. No sockets but the pair a process makes for itself, no new processes, no program
+started, no signals to others, no tracing, no io_uring, keyrings, namespaces, mounts, shared memory or memory files.
+A deny-list was rejected: it opens whatever the next kernel adds.
+"""
+
+from __future__ import annotations
+
+import platform
+import struct
+from functools import cache
+from typing import TypeAlias
+
+# name, number on x86-64, number on 64-bit ARM ("-": that machine never had it)
+_ALLOWED = {
+    "reading and writing what is open": """
+    read 0 63, write 1 64, readv 19 65, writev 20 66, pread64 17 67, pwrite64 18 68, preadv 295 69, pwritev 296 70,
+    close 3 57, close_range 436 436, lseek 8 62, dup 32 23, dup2 33 -, dup3 292 24, pipe 22 -, pipe2 293 59,
+    flock 73 32, fsync 74 82, fdatasync 75 83, ftruncate 77 46, fallocate 285 47, fadvise64 221 223,
+    sendfile 40 71, copy_file_range 326 285
+    """,
+    "files by name, held by the view and Landlock": """
+    open 2 -, openat 257 56, openat2 437 437, creat 85 -, truncate 76 45, getdents 78 -, getdents64 217 61,
+    getcwd 79 17, chdir 80 49, fchdir 81 50, mkdir 83 -, mkdirat 258 34, rmdir 84 -, unlink 87 -, unlinkat 263 35,
+    rename 82 -, renameat 264 38, renameat2 316 276, link 86 -, linkat 265 37, symlink 88 -, symlinkat 266 36,
+    readlink 89 -, readlinkat 267 78, access 21 -, faccessat 269 48, faccessat2 439 439, stat 4 -, fstat 5 80,
+    lstat 6 -, newfstatat 262 79, statx 332 291, statfs 137 43, fstatfs 138 44, chmod 90 -, fchmod 91 52,
+    fchmodat 268 53, umask 95 166, utimensat 280 88, utime 132 -, utimes 235 -, futimesat 261 -
+    """,
+    "memory": """
+    mmap 9 222, mprotect 10 226, munmap 11 215, mremap 25 216, brk 12 214, madvise 28 233, msync 26 227,
+    mincore 27 232, membarrier 324 283
+    """,
+    "signals to itself, timers, clocks": """
+    rt_sigaction 13 134, rt_sigprocmask 14 135, rt_sigreturn 15 139, rt_sigpending 127 136, rt_sigsuspend 130 133,
+    rt_sigtimedwait 128 137, sigaltstack 131 132, pause 34 -, alarm 37 -, setitimer 38 103, getitimer 36 102,
+    timer_create 222 107, timer_settime 223 110, timer_gettime 224 108, timer_getoverrun 225 109,
+    timer_delete 226 111, clock_gettime 228 113, clock_getres 229 114, clock_nanosleep 230 115, nanosleep 35 101,
+    gettimeofday 96 169, time 201 -, times 100 153, timerfd_create 283 85, timerfd_settime 286 86,
+    timerfd_gettime 287 87
+    """,
+    "threads": """
+    futex 202 98, futex_waitv 449 449, set_robust_list 273 99, get_robust_list 274 100, set_tid_address 218 96,
+    rseq 334 293, gettid 186 178, sched_yield 24 124, sched_getaffinity 204 123, sched_getparam 143 121,
+    sched_getscheduler 145 120, sched_get_priority_max 146 125, sched_get_priority_min 147 126, getcpu 309 168,
+    getpriority 140 141
+    """,
+    "who am I, and the end": """
+    getpid 39 172, getppid 110 173, getuid 102 174, geteuid 107 175, getgid 104 176, getegid 108 177,
+    getresuid 118 148, getresgid 120 150, getgroups 115 158, getpgrp 111 -, getpgid 121 155, getsid 124 156,
+    getrlimit 97 163, getrusage 98 165, sysinfo 99 179, uname 63 160, getrandom 318 278, exit 60 93,
+    exit_group 231 94, wait4 61 260, waitid 247 95, restart_syscall 219 128
+    """,
+    "event loops over what is open already": """
+    epoll_create 213 -, epoll_create1 291 20, epoll_ctl 233 21, epoll_wait 232 -, epoll_pwait 281 22,
+    epoll_pwait2 441 441, poll 7 -, ppoll 271 73, select 23 -, pselect6 270 72, eventfd 284 -, eventfd2 290 19,
+    sendto 44 206, recvfrom 45 207, sendmsg 46 211, recvmsg 47 212, shutdown 48 210, getsockopt 55 209,
+    getsockname 51 204, getpeername 52 205
+    """,
+}
+
+# (name, x86-64, ARM, argument that decides, values allowed); "own" stands for this process
+_BY_ARGUMENT: tuple[tuple[str, int, int | None, int, tuple[int | str, ...]], ...] = (
+    ("socketpair", 53, 199, 0, (1,)),  # AF_UNIX: an event loop wakes itself through one
+    ("ioctl", 16, 29, 1, (0x5401, 0x5413, 0x5421, 0x541B, 0x5450, 0x5451)),  # terminal?, size, non-blocking, waiting, exec
+    ("prctl", 157, 167, 0, (15, 16, 0x53564D41)),  # name of a thread, name of a mapping
+    ("arch_prctl", 158, None, 0, (0x1002, 0x1003)),  # thread-local storage
+    ("kill", 62, 129, 0, ("own",)),
+    ("tgkill", 234, 131, 0, ("own",)),
+    ("prlimit64", 302, 261, 0, (0, "own")),
+)
+_FCNTL, _FCNTL_REFUSED = {"x86_64": 72, "aarch64": 25}, (8, 10, 15)  # whom to signal, by which signal: a way to reach others
+_CLONE, _CLONE_THREAD = {"x86_64": 56, "aarch64": 220}, 0x10000
+_CLONE3 = 435
+_MACHINE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+
+_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_EPERM, _ENOSYS = 1, 38
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
+_X32 = 0x40000000
+
+
+@cache
+def program(own: int, *, also: tuple[int, ...] = ()) -> bytes:
+    """BPF instructions that hold one process to the list.
+
+    `own` is the process's own number as it sees it, the only one it may signal. `also` are numbers of further calls to
+    let through: what a test of the other layers switches off here.
+    """
+    machine = platform.machine()
+    refuse = _RETURN, 0, 0, _ERRNO | _EPERM
+    allow = _RETURN, 0, 0, _ALLOW
+    code = [
+        (_LOAD, 0, 0, _ARCHITECTURE),
+        (_EQUAL, 1, 0, _MACHINE[machine]),
+        (_RETURN, 0, 0, _KILL),
+        (_LOAD, 0, 0, _NUMBER),
+    ]
+    if machine == "x86_64":
+        code += [(_AT_LEAST, 0, 1, _X32), refuse]
+    code += [(_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]  # its flags lie in memory: the library falls back
+    code += [(_EQUAL, 0, 4, _CLONE[machine]), (_LOAD, 0, 0, _ARGUMENTS), (_ANY_BIT, 0, 1, _CLONE_THREAD), allow, refuse]
+    for _, x86, arm, argument, values in _BY_ARGUMENT:
+        number = x86 if machine == "x86_64" else arm
+        if number is not None:
+            tests = [i for v in values for i in ((_EQUAL, 0, 1, own if v == "own" else int(v)), allow)]
+            code += [(_EQUAL, 0, len(tests) + 2, number), (_LOAD, 0, 0, _ARGUMENTS + 8 * argument), *tests, refuse]
+    tests = [i for v in _FCNTL_REFUSED for i in ((_EQUAL, 0, 1, v), refuse)]
+    code += [(_EQUAL, 0, len(tests) + 2, _FCNTL[machine]), (_LOAD, 0, 0, _ARGUMENTS + 8), *tests, allow]
+    # the list is searched, not walked: the kernel tries every new filter on every system call there is
+    code += _search(_intervals({*numbers(), *also}), allow, refuse)
+    return b"".join(struct.pack("HBBI", *instruction) for instruction in code)
+
+
+_Instruction: TypeAlias = tuple[int, int, int, int]
+
+
+def _intervals(allowed: set[int]) -> list[tuple[int, bool]]:
+    """(first number, whether allowed) of each stretch of equal answer, from 0 on."""
+    stretches = [(0, 0 in allowed)]
+    for number in range(1, max(allowed) + 2):
+        if (number in allowed) != stretches[-1][1]:
+            stretches.append((number, number in allowed))
+    return stretches
+
+
+def _search(stretches: list[tuple[int, bool]], allow: _Instruction, refuse: _Instruction) -> list[_Instruction]:
+    """A binary search for the stretch a number lies in."""
+    if len(stretches) == 1:
+        return [allow if stretches[0][1] else refuse]
+    middle = len(stretches) // 2
+    below, above = (_search(part, allow, refuse) for part in (stretches[:middle], stretches[middle:]))
+    return [(_AT_LEAST, len(below), 0, stretches[middle][0]), *below, *above]
+
+
+def numbers() -> list[int]:
+    """Numbers of the calls that are allowed whatever their arguments, on this machine."""
+    column = 1 if platform.machine() == "x86_64" else 2
+    rows = (entry.split() for group in _ALLOWED.values() for entry in group.split(","))
+    return [int(row[column]) for row in rows if row[column] != "-"]

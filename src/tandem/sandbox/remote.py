@@ -1,0 +1,172 @@
+"""Inside the examiner: what stands for the functions and objects of a program that runs in another process.
+
+Using one sends a message and reads plain data back. Such an object equals only itself: what a program says about its own
+equality, truth or hash is never asked.
+"""
+
+from __future__ import annotations
+
+import builtins
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+from tandem.sandbox import plain
+
+
+class Raised(Exception):  # noqa: N818 — it is what the program did
+    """The program raised an exception of a class that is not built in."""
+
+
+class Died(BaseException):
+    """The program's process has ended, or answered what it was not asked."""
+
+
+class Broken(BaseException):
+    """The test asks for what cannot be passed to another process."""
+
+
+class Program:
+    """The other end: one program, asked one thing at a time."""
+
+    def __init__(self, channel: plain.Channel) -> None:
+        self._channel = channel
+        self._batch = 256
+        self.last_call: tuple[str, tuple[Any, ...], dict[str, Any]] | None = None
+        """Name and arguments of the last call."""
+        self.last_result: Any = None
+        """What it returned."""
+        self.printed = ""
+        """What the program printed during the last call."""
+        self.error: dict[str, Any] | None = None
+        """The exception that the last deed ended with."""
+
+    def names(self, wanted: list[str]) -> dict[str, Any]:
+        """What the program defines under these names. Raises what the program raised when it was loaded."""
+        found = self.ask("names", wanted, raw=True)
+        if not isinstance(found, dict):
+            raise Died("the program's process answered out of turn")
+        return {name: self._meet(value, name) for name, value in found.items() if name in wanted}
+
+    def ask(self, deed: str, arguments: list[Any], *, raw: bool = False) -> Any:
+        """Have one thing done; its value. Raises what the program raised, or `Died`."""
+        token = secrets.randbits(48)
+        self.error = None
+        try:
+            body = arguments if raw else plain.pack(arguments, _refer)
+            message = plain.dumps({"id": token, "do": deed, "of": body})
+        except (TypeError, ValueError, RecursionError) as error:
+            raise Broken(f"a test passes what cannot be sent to another process: {error}") from None
+        try:
+            self._channel.send(message)
+            answer = self._channel.receive()
+        except (plain.Closed, ValueError, MemoryError) as error:
+            raise Died(f"the program's process has ended or sent nonsense: {error}") from None
+        if not isinstance(answer, dict) or answer.get("id") != token:
+            raise Died("the program's process answered out of turn")
+        self.printed = answer["out"] if isinstance(answer.get("out"), str) else ""
+        if "error" in answer:
+            raise self._exception(answer["error"])
+        if deed == "call":
+            self._apply(answer.get("changed"), arguments[1])
+        return answer.get("value") if raw else self._meet(answer.get("value"))
+
+    def call(self, target: Remote, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """Call a function of the program."""
+        self.last_call, self.last_result = (target.label, arguments, named), None
+        self.last_result = self.ask("call", [target, list(arguments), named])
+        return self.last_result
+
+    def iterate(self, target: Remote) -> Iterator[Any]:
+        """Values of an iterable of the program, fetched in batches that grow."""
+        source, size = self.ask("iter", [target]), 1
+        if not isinstance(source, Remote):
+            yield from source
+            return
+        while True:
+            values, ended = self.ask("take", [source, size])
+            yield from values
+            if ended:
+                return
+            size = min(size * 2, self._batch)
+
+    def _meet(self, value: Any, label: str = "") -> Any:
+        try:
+            return plain.unpack(value, lambda handle: Remote(self, handle, label))
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise Died(f"the program's process sent {error}") from None
+
+    def _apply(self, changed: Any, arguments: list[Any]) -> None:
+        """Change arguments in place as the program changed its copies."""
+        for position, value in changed.items() if isinstance(changed, dict) else ():
+            new, old = self._meet(value), arguments[int(position)]
+            if type(new) is not type(old):
+                continue
+            if isinstance(old, list | bytearray):
+                old[:] = new
+            elif isinstance(old, dict | set):
+                old.clear()
+                old.update(new)
+
+    def _exception(self, error: Any) -> BaseException:
+        error = error if isinstance(error, dict) else {}
+        kind, nearest, text = (str(error.get(k, "")) for k in ("kind", "nearest", "text"))
+        line = error.get("line")
+        self.error = {"kind": kind, "text": text, "line": line if isinstance(line, int) else None}
+        known = getattr(builtins, nearest, None)
+        if isinstance(known, type) and issubclass(known, Exception) and nearest == kind:
+            try:
+                raised = known(text)
+            except TypeError:  # a class that wants more than a text
+                return Raised(kind, text)
+            return raised
+        return Raised(kind, text)
+
+
+class Remote:
+    """A function, class or object of the program."""
+
+    def __init__(self, program: Program, handle: plain.Handle, label: str) -> None:
+        self.__dict__.update(_program=program, handle=handle, label=label or handle.kind)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        return self._program.call(self, arguments, named)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name.endswith("__"):  # copy, pickle and the like look for these
+            raise AttributeError(name)
+        value = self._program.ask("getattr", [self, name])
+        if isinstance(value, Remote):
+            value.__dict__["label"] = name
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._program.ask("setattr", [self, name, value])
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._program.iterate(self)
+
+    def __bool__(self) -> bool:
+        return True  # an object is true; its own opinion is not asked
+
+    def __repr__(self) -> str:
+        return f"<{self.handle.kind} object of the program>"
+
+
+def _deed(name: str) -> Any:
+    def method(self: Remote, *others: Any) -> Any:
+        return self._program.ask(name, [self, *others])
+
+    return method
+
+
+for _name in ("getitem", "setitem", "delitem", "contains", "len", "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "neg"):
+    setattr(Remote, f"__{_name}__", _deed(_name))
+for _name in ("lt", "le", "gt", "ge", "str"):
+    setattr(Remote, f"__{_name}__", _deed(_name))
+
+
+def _refer(value: Any) -> plain.Handle:
+    if isinstance(value, Remote):
+        return value.handle  # type: ignore[no-any-return]
+    raise TypeError(f"{type(value).__name__} is not plain data")

@@ -1,0 +1,181 @@
+"""What a run can see: namespaces of its own, and a file system that holds the interpreter, its libraries and one scratch folder.
+
+The warm process enters these once, before it runs anything; each run then only forks. Started by root it becomes `nobody`
+first, so that not even a mistake here leaves a run with root's files. There is no `/proc`, no home, no temporary folder of
+others, no network device that is up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import site
+import stat
+import subprocess
+import sysconfig
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from tandem.sandbox import kernel
+
+SCRATCH = "/scratch"
+"""The run's own writable folder, where the view is in force."""
+_NOBODY = 65534
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+_COMMON = ("/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo", "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
+
+
+def readable(also: Iterable[str] = ()) -> list[str]:
+    """Places a run may read: the interpreter's library, installed packages, shared libraries, a few devices, and `also`.
+
+    A place inside another is left out; nothing that is someone's home as a whole is ever among them.
+    """
+    wanted = [*_COMMON, *_DEVICES, *also]
+    wanted += [p for p in sysconfig.get_paths().values() if p.endswith(("site-packages", "dist-packages"))]
+    wanted += [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), *site.getsitepackages()]
+    base = sysconfig.get_config_var("LIBDIR")
+    wanted += [os.path.join(base, name) for name in _shared(base)] if base else []  # noqa: PTH118
+    found = sorted({os.path.realpath(p) for p in wanted if p and os.path.exists(p)} | {p for p in wanted if os.path.islink(p)})
+    keep: list[str] = []
+    for place in found:
+        if not any(place == k or place.startswith(k + "/") for k in keep):
+            keep.append(place)
+    return keep
+
+
+def _shared(folder: str) -> list[str]:
+    with contextlib.suppress(OSError):
+        return [n for n in os.listdir(folder) if ".so" in n and n.startswith("libpython")]
+    return []
+
+
+def enter(places: list[str]) -> tuple[dict[str, str], int]:
+    """Enter user, mount, network, process, IPC and host-name namespaces, and the view; the caller goes on as their first process.
+
+    Returns the layers that are in force with a note for each that is not ("" means active), and an open handle on
+    the process namespace (-1 without one). The calling process stays behind as the parent that waits, and ends with
+    the same status; a child of it returns.
+    """
+    layers = dict.fromkeys(("users", "files", "network", "processes", "ipc"), "this system has no namespaces")
+    if not kernel.LINUX:
+        return layers, -1
+    proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
+    root = os.geteuid() == 0
+    shared = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+    try:
+        if root:
+            try:
+                kernel.unshare(shared)
+                _build(places)
+            except OSError as error:  # root of a container without the right to do so: go on as an ordinary user
+                layers["files"] = str(error)
+            else:
+                layers.update(files="", network="", ipc="")
+            os.setgroups([])
+            os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+            os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+            kernel.dumpable()
+        missing = 0 if not layers["files"] else shared
+        user, group = os.geteuid(), os.getegid()
+        try:
+            kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID | (missing or kernel.CLONE_NEWNS))
+        except OSError as error:
+            return {k: v and str(error) for k, v in layers.items()}, -1
+        _write(proc, "setgroups", "deny")
+        _write(proc, "uid_map", f"{user} {user} 1")
+        _write(proc, "gid_map", f"{group} {group} 1")
+        layers.update(users="", network="", ipc="")
+        if missing:
+            try:
+                _build(places)
+                layers["files"] = ""
+            except OSError as error:
+                layers["files"] = str(error)
+        child = os.fork()
+        if child:
+            os.close(proc)
+            _, status = os.waitpid(child, 0)
+            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+        handle = os.open("self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
+        layers["processes"] = ""
+        return layers, handle
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(proc)
+
+
+def _write(proc: int, name: str, text: str) -> None:
+    handle = os.open(f"self/{name}", os.O_WRONLY, dir_fd=proc)
+    try:
+        os.write(handle, text.encode())
+    finally:
+        os.close(handle)
+
+
+def _build(places: list[str]) -> None:
+    """A root of its own on a memory file system: `places` read-only, an empty folder for scratch, nothing else."""
+    opened = {place: os.open(place, os.O_PATH | os.O_NOFOLLOW) for place in places}
+    kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
+    root = "/tmp" if Path("/tmp").is_dir() else "/mnt"  # any folder: what is mounted on it is seen by this process alone
+    kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=4m,mode=755")
+    for place, source in opened.items():
+        target = Path(root + place)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mode = os.fstat(source).st_mode
+        if stat.S_ISLNK(mode):
+            target.symlink_to(os.readlink("", dir_fd=source))  # noqa: PTH115
+            continue
+        if stat.S_ISDIR(mode):
+            target.mkdir(exist_ok=True)
+        else:
+            target.touch()
+        kernel.mount(f"/proc/self/fd/{source}", str(target), None, kernel.MS_BIND | kernel.MS_REC)
+        if not place.startswith("/dev/"):
+            kernel.read_only(str(target))
+    for source in opened.values():
+        os.close(source)
+    Path(root + SCRATCH).mkdir()
+    kernel.read_only_here(root)
+    kernel.change_root(root)
+
+
+class Scratch:
+    """The one folder a run may write: empty at every start, of limited size where a memory file system can be mounted."""
+
+    def __init__(self, size: int, mounted: bool) -> None:
+        self.size = size
+        self.mounted = mounted
+        self.folder = SCRATCH if mounted else tempfile.mkdtemp(prefix="tandem-scratch-")
+        if mounted:
+            self._mount()
+
+    def renew(self) -> None:
+        """Empty it, if the run before left anything; that run's processes have ended."""
+        with os.scandir(self.folder) as entries:
+            if next(entries, None) is None:
+                return
+        if self.mounted:  # no walk through what an untrusted program built: it may be deeper than any path
+            kernel.unmount(SCRATCH)
+            self._mount()
+        else:
+            self.remove()
+            Path(self.folder).mkdir(mode=0o700)
+
+    def bytes(self) -> int:
+        """Bytes in it, where nothing else limits them."""
+        total = 0
+        with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+        return total
+
+    def remove(self) -> None:
+        """Delete the folder, at the end."""
+        if not self.mounted:
+            subprocess.run(["rm", "-rf", "--", self.folder], check=False)  # copes with any depth
+
+    def _mount(self) -> None:
+        flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+        kernel.mount("tmpfs", SCRATCH, "tmpfs", flags, f"size={self.size},nr_inodes=4096,mode=700")

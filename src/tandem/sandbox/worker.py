@@ -1,0 +1,265 @@
+"""The warm process: started clean, confined once, then one fork for each run.
+
+It never reads a program, a test or an answer: those travel in files that only the child opens, so nothing of one run can be
+found in the memory of the next. It starts children, keeps their deadlines, ends them with everything they started, and
+reports how they ended. Closing its control channel ends it and all it runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from tandem.sandbox import child, filter, kernel, landlock, layers, limits, view
+
+LARGEST_REQUEST = 1 << 16
+_TICK = 0.05
+_EXAMINATIONS = 1000
+"""Examinations that one kept examiner serves."""
+_EXAMINER_MEMORY = 2 << 30
+_MOMENT = 0.25
+
+
+def main() -> None:
+    """Serve the control channel whose number is the first argument."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    settings = json.loads(control.recv(LARGEST_REQUEST))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    try:
+        worker = Worker(control, settings)
+    except BaseException as error:
+        control.send(json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode())
+        raise SystemExit(1) from error
+    worker.serve()
+
+
+class Worker:
+    """One warm process and what it has in force."""
+
+    def __init__(self, control: socket.socket, settings: dict[str, Any]) -> None:
+        self._control = control
+        self._kept: _Examiner | None = None
+        off = set(settings["off"])
+        absent = [m for m in settings["preload"] if not _imported(m)]
+        places = view.readable(settings["readable"])
+        proc = os.open("/proc", os.O_PATH) if kernel.LINUX else -1
+        found: dict[str, str] = dict.fromkeys(("users", "files", "network", "processes", "ipc"), "switched off")
+        self._namespace = -1
+        if not off & {"users", "files", "network", "processes", "ipc"}:
+            found, self._namespace = view.enter(places)
+        found |= _own_layers(off)
+        self._scratch = view.Scratch(settings["limits"]["scratch"], mounted=not found["files"])
+        rules = reading = -1
+        if not found["landlock"]:
+            version = kernel.landlock_version()
+            rules = landlock.rules(version, places, [self._scratch.folder, "/dev/null"])
+            reading = landlock.rules(version, places, ["/dev/null"])
+        on = frozenset(name for name in layers.ALL if not found[name])
+        devnull = os.open("/dev/null", os.O_RDWR)
+        if "limits" in on:
+            limits.hold_all(settings["limits"], count_processes="users" in on)
+        for module in settings["prepare"]:
+            importlib.import_module(module["module"]).prepare(module["with"])
+        mapped = limits.mapped(proc)
+        if proc >= 0:
+            os.close(proc)
+        self._place = child.Confinement(on, mapped, rules, reading, self._scratch.folder, devnull)
+        filter.program(1)  # what a run's first process needs, made once
+        gc.collect()
+        gc.disable()
+        gc.freeze()
+        report = {"active": sorted(on), "missing": {n: w for n, w in found.items() if w}, "absent": absent, "places": places}
+        control.send(json.dumps(report).encode())
+
+    def serve(self) -> None:
+        """Answer requests until the channel closes."""
+        while True:
+            try:
+                message, handles, _, _ = socket.recv_fds(self._control, LARGEST_REQUEST, 8)
+            except InterruptedError:
+                continue
+            if not message:
+                break
+            request = json.loads(message)
+            told = self._run(request, handles)
+            try:
+                self._control.send(json.dumps(told).encode())
+            except OSError:
+                break
+        self._scratch.remove()
+
+    def _run(self, request: dict[str, Any], handles: list[int]) -> dict[str, Any]:
+        """Start the processes of one run, wait for the last one's end or a limit, end them, tell how."""
+        held = request["limits"]
+        self._scratch.renew()
+        started = time.monotonic()
+        pair = socket.socketpair() if request["roles"][0] == "candidate" else ()
+        parts: list[_Child | _Examiner] = []
+        given = iter(handles)
+        try:
+            for i, (role, count) in enumerate(zip(request["roles"], request["handles"], strict=True)):
+                mine = [next(given) for _ in range(count)]
+                if pair:
+                    mine.insert(1, pair[i].fileno())
+                parts.append(self._examiner(mine) if role == "keep-examining" else self._fork(role, held, mine))
+        finally:
+            for handle in handles:
+                os.close(handle)
+            for end in pair:
+                end.close()
+        stopped = self._watch(parts, held, started)
+        told = [part.end() for part in (reversed(parts) if stopped is None else parts)]
+        return {"stopped": stopped, "wall": time.monotonic() - started, "children": told[::-1] if stopped is None else told}
+
+    def _fork(self, role: str, held: dict[str, Any], handles: Sequence[int]) -> _Child:
+        """A child in a process namespace of its own, where there are namespaces."""
+        if self._namespace >= 0:
+            kernel.unshare(kernel.CLONE_NEWPID)
+        number = os.fork()
+        if number == 0:
+            child.become(role, self._place, held, handles)
+        if self._namespace >= 0:
+            kernel.enter(self._namespace, kernel.CLONE_NEWPID)
+        return _Child(number)
+
+    def _examiner(self, handles: list[int]) -> _Examiner:
+        """The kept examiner, begun on one examination; a new one where there is none, or it has served long enough."""
+        kept = self._kept
+        if kept is not None and (kept.served >= _EXAMINATIONS or not kept.alive()):
+            kept.process.end()
+            kept.orders.close()
+            kept = None
+        if kept is None:
+            here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            endless = {"cpu": 10 * limits.DAY, "memory": _EXAMINER_MEMORY}
+            kept = self._kept = _Examiner(self._fork("keep-examining", endless, [there.fileno()]), here)
+            there.close()
+        kept.begin(handles)
+        return kept
+
+    def _watch(self, parts: list[_Child | _Examiner], held: dict[str, Any], started: float) -> str | None:
+        """Wait until the last part is over; the name of the limit that was reached first, if one was.
+
+        In an examination that is the examiner: it learns of the candidate's end from their channel.
+        """
+        poll = select.poll()
+        poll.register(self._control, select.POLLHUP)
+        last = parts[-1].handle
+        poll.register(last, select.POLLIN)
+        while True:
+            left = held["wall"] - (time.monotonic() - started)
+            events = poll.poll(max(1, 1000 * min(left, _TICK)))
+            if any(handle == last for handle, _ in events):
+                return None
+            if events:  # the parent has gone: end everything
+                for part in parts:
+                    part.end()
+                self._scratch.remove()
+                os._exit(0)
+            if left <= 0:
+                return "wall"
+            if sum(part.seconds() for part in parts) > held["cpu"]:
+                return "cpu"
+            if not self._scratch.mounted and self._scratch.bytes() > held["scratch"]:
+                return "scratch"
+
+
+class _Child:
+    """One running child."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.handle = os.pidfd_open(number)
+        """Readable once it has ended."""
+        self._clock = ~number << 3 | 2  # the clock of another process, as `clock_getcpuclockid` makes it
+
+    def seconds(self) -> float:
+        """Processor time used so far."""
+        try:
+            return time.clock_gettime(self._clock)
+        except OSError:
+            return 0.0
+
+    def end(self) -> dict[str, Any]:
+        """End it with everything in its process group and namespace; how it ended and what it used."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.number, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+        os.close(self.handle)
+        _, status, used = os.wait4(self.number, 0)
+        code = os.waitstatus_to_exitcode(status)
+        return {"code": code, "cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss * 1024}
+
+
+class _Examiner:
+    """An examiner that is kept for the next examination: a child and the channel its orders go through."""
+
+    def __init__(self, process: _Child, orders: socket.socket) -> None:
+        self.process = process
+        self.orders = orders
+        self.handle = orders.fileno()
+        """Readable once the examination is over."""
+        self.served = 0
+        self._before = 0.0
+
+    def alive(self) -> bool:
+        """Whether it can take another examination."""
+        return not select.select([self.process.handle], [], [], 0)[0]
+
+    def begin(self, handles: list[int]) -> None:
+        """Send one examination's tests, channel and report."""
+        self._before = self.process.seconds()
+        self.served += 1
+        with contextlib.suppress(OSError):  # gone: its channel is readable at once, and it is found out at its end
+            socket.send_fds(self.orders, [b"examine"], handles)
+
+    def seconds(self) -> float:
+        """Processor time of this examination so far."""
+        return self.process.seconds() - self._before
+
+    def end(self) -> dict[str, Any]:
+        """Wait a moment for its word that the examination is over; without it, end the process."""
+        over = False
+        if select.select([self.orders], [], [], _MOMENT)[0]:
+            with contextlib.suppress(OSError):
+                over = self.orders.recv(16) == b"done"
+        if over:
+            return {"code": 0, "cpu": self.seconds(), "peak": 0}
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.process.handle, signal.SIGKILL)
+        self.served = _EXAMINATIONS  # the next examination begins with a new one
+        return {"code": -signal.SIGKILL, "cpu": self.seconds(), "peak": 0}
+
+
+def _own_layers(off: set[str]) -> dict[str, str]:
+    """Layers each child puts on itself: "" where it will, else why not."""
+    why = "" if kernel.LINUX else "this system is not Linux on x86-64 or ARM"
+    found = {"landlock": why or ("" if kernel.landlock_version() else "this kernel has no Landlock")}
+    found |= {"seccomp": why, "privileges": why, "limits": "", "deadline": ""}
+    return {name: "switched off" if name in off else reason for name, reason in found.items()}
+
+
+def _imported(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # adopt what a child leaves behind, where there are no namespaces
+    main()
