@@ -244,6 +244,25 @@ def test_a_refusal_gives_way_to_an_answer_and_never_replaces_one(store):
     assert [record.finish for record in store.records()] == ["stop"]
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), completions | failures), max_size=70))
+def test_what_is_handed_in_together_stands_as_if_it_came_one_by_one(tmp_path_factory, drawn):
+    folder = tmp_path_factory.mktemp("store")
+    samples = [
+        sample(outcome, request=Request.of(f"model \ud800{number}", {"prompt": number}), index=index)
+        for number, index, outcome in drawn
+    ]
+
+    async def together(store):
+        return await asyncio.gather(*(store.put([one]) for one in samples))
+
+    with Store(folder / "one.db") as one_by_one, Store(folder / "many.db") as at_once:
+        expected = [put(one_by_one, one)[0] for one in samples]
+        assert [told(one) for (one,) in asyncio.run(together(at_once))] == [told(one) for one in expected]
+        for left, right in zip(one_by_one.records(), at_once.records(), strict=True):
+            assert replace(left, outcome=told(left.outcome)) == replace(right, outcome=told(right.outcome))
+
+
 def test_samples_are_kept_apart_by_index_and_missing_ones_are_told_from_recorded(store):
     put(store, *(sample(replace(ANSWER, text=str(i)), index=i) for i in (0, 2, 5)))
     found = store.find(ASK, range(2, 7), max_tokens=16)

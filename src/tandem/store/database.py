@@ -28,6 +28,12 @@ _MAGIC = b"SQLite format 3\0"
 APPLICATION = 0x54414E44
 """Marks the file as ours (`TAND`)."""
 
+_MARKS = (
+    "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master) "
+    "FROM pragma_user_version, pragma_application_id"
+)
+"""In one statement: between several, another process may make the tables."""
+
 _OUTCOME = """(
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   request INTEGER NOT NULL REFERENCES requests,
@@ -140,9 +146,7 @@ def prepare(connection: sqlite3.Connection, path: Path, patience: float) -> None
 
 def check(connection: sqlite3.Connection, path: Path) -> bool:
     """Whether the file holds our tables; False for an empty one. Raises UserError on any other file."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    version, application, tables = connection.execute(_MARKS).fetchone()
     if not application and not version and not tables:
         return False
     if application != APPLICATION:

@@ -1,15 +1,21 @@
 """Records to rows and back: the SQL of every statement, and what its columns mean.
 
 Functions of a connection, without transactions of their own. An answer that stands is kept: `put_sample` returns it.
+What several callers hand in at once is written by one statement a table: between two statements of one thread Python
+lets the others run, and with a statement an answer a thousand answers change threads some ten thousand times.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
+from functools import cache
+from itertools import groupby
 from typing import Any
 
 from tandem.errors import CallFailed
+from tandem.store.database import savepoint
 from tandem.store.records import (
     Record,
     Request,
@@ -42,17 +48,17 @@ _STANDING = _FIND.format(table="draws", order="ASC").replace(
     "sample BETWEEN ? AND ? AND draws.id > ?", "sample = ? AND max_tokens = ? AND logprobs = ?"
 )
 _COLUMNS = (
-    "(request, sample, max_tokens, logprobs, finish, text, read, written, cached, reasoning, notes, error, tokens, at, "
-    "served) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-    "(SELECT served.id FROM served JOIN models ON models.id = served.model WHERE models.name = ? AND served.name = ?))"
+    "(request, sample, max_tokens, logprobs, finish, text, read, written, cached, reasoning, notes, tokens, at, "
+    "served, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _PUT = {
     "draws": f"INSERT INTO draws {_COLUMNS} ON CONFLICT DO NOTHING",
     "setbacks": f"INSERT OR REPLACE INTO setbacks {_COLUMNS}",
 }
+LARGEST_STATEMENT = 32
+"""Rows of the longest `VALUES`; each length is a statement of its own, which SQLite compiles once."""
 _ADD_SETBACK = f"INSERT INTO setbacks {_COLUMNS} ON CONFLICT DO NOTHING"
 _SLOT = "request = ? AND sample = ? AND max_tokens = ? AND logprobs = ?"
-_SERVED = "INSERT OR IGNORE INTO served (model, name) VALUES ((SELECT id FROM models WHERE name = ?), ?)"
 _PUT_SCORE = (
     "INSERT INTO scored (request, digest, continuation, logprob, tokens, greedy, at) VALUES (?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT DO NOTHING"
@@ -99,14 +105,36 @@ def request_id(c: sqlite3.Connection, request: Request) -> int:
     row = c.execute("SELECT id FROM requests WHERE key = ?", (request.key,)).fetchone()
     if row is not None:
         return int(row[0])
-    name = text_cell(request.name)
-    c.execute("INSERT OR IGNORE INTO models (name) VALUES (?)", (name,))
     made = c.execute(
-        "INSERT INTO requests (key, model, request) VALUES (?, (SELECT id FROM models WHERE name = ?), ?)",
-        (request.key, name, request.body),
+        "INSERT INTO requests (key, model, request) VALUES (?, ?, ?)",
+        (request.key, _model_id(c, request.name), request.body),
     )
     assert made.lastrowid is not None
     return made.lastrowid
+
+
+def _model_id(c: sqlite3.Connection, name: str) -> int:
+    """The row of a model, made when it is new."""
+    cell = text_cell(name)
+    row = c.execute("SELECT id FROM models WHERE name = ?", (cell,)).fetchone()
+    if row is not None:
+        return int(row[0])
+    made = c.execute("INSERT INTO models (name) VALUES (?)", (cell,)).lastrowid
+    assert made is not None
+    return made
+
+
+def _served_id(c: sqlite3.Connection, model: int, name: str) -> int | None:
+    """The row of what a model turned out to be, made when it is new; None where it did not say."""
+    if not name:
+        return None
+    cell = text_cell(name)
+    row = c.execute("SELECT id FROM served WHERE model = ? AND name = ?", (model, cell)).fetchone()
+    if row is not None:
+        return int(row[0])
+    made = c.execute("INSERT INTO served (model, name) VALUES (?, ?)", (model, cell)).lastrowid
+    assert made is not None
+    return made
 
 
 def put_sample(c: sqlite3.Connection, sample: Sample) -> Completion | CallFailed:
@@ -122,6 +150,68 @@ def put_sample(c: sqlite3.Connection, sample: Sample) -> Completion | CallFailed
     if sample.answered:
         c.execute(f"DELETE FROM setbacks WHERE {_SLOT}", slot)
     return sample.outcome
+
+
+def put_samples(c: sqlite3.Connection, samples: Sequence[Sample]) -> list[Completion | CallFailed]:
+    """Record samples as `put_sample` does; answers by few statements."""
+    standing: list[Completion | CallFailed] = []
+    for answered, run in groupby(samples, lambda sample: sample.answered):
+        some = list(run)
+        while some and answered and len(samples) > 1:
+            standing += _put_answers(c, some[:LARGEST_STATEMENT])
+            some = some[LARGEST_STATEMENT:]
+        standing += [put_sample(c, sample) for sample in some]
+    return standing
+
+
+class _SomeStandError(Exception):
+    """Of several answers some have one in their place already."""
+
+
+def _put_answers(c: sqlite3.Connection, samples: Sequence[Sample]) -> list[Completion | CallFailed]:
+    models: dict[str, int] = {}
+    served: dict[tuple[str, str], int | None] = {}
+    requests: list[Any] = []
+    slots: list[Any] = []
+    draws: list[Any] = []
+    for sample in samples:
+        request, answer = sample.request, sample.outcome
+        assert isinstance(answer, Completion)
+        by = (request.name, answer.served_model)
+        if by not in served:
+            models[request.name] = _model_id(c, request.name)
+            served[by] = _served_id(c, models[request.name], answer.served_model)
+        slot = (request.key, sample.index, sample.max_tokens, sample.logprobs)
+        requests += (request.key, models[request.name], request.body)
+        slots += slot
+        draws += (*slot, *_answer_cells(answer), sample.at, served[by])
+    put_requests, put_draws, delete_setbacks = _many(len(samples))
+    try:
+        with savepoint(c):
+            c.execute(put_requests, requests)
+            if c.execute(put_draws, draws).rowcount < len(samples):
+                raise _SomeStandError
+            if c.execute("SELECT 1 FROM setbacks LIMIT 1").fetchone():
+                c.execute(delete_setbacks, slots)
+    except _SomeStandError:
+        return [put_sample(c, sample) for sample in samples]
+    return [sample.outcome for sample in samples]
+
+
+@cache
+def _many(n: int) -> tuple[str, str, str]:
+    """The statements for n answers: entering their requests and themselves, deleting the setbacks they make up for."""
+    request, slot = "(SELECT id FROM requests WHERE key = ?)", "sample, max_tokens, logprobs"
+    columns = f"request, {slot}, finish, text, read, written, cached, reasoning, notes, tokens, at, served"
+    return (
+        f"INSERT INTO requests (key, model, request) VALUES {_times(n, '?, ?, ?')} ON CONFLICT DO NOTHING",
+        f"INSERT INTO draws ({columns}) VALUES {_times(n, request + ', ?' * 13)} ON CONFLICT DO NOTHING",
+        f"DELETE FROM setbacks WHERE (request, {slot}) IN (VALUES {_times(n, request + ', ?, ?, ?')})",
+    )
+
+
+def _times(n: int, row: str) -> str:
+    return ", ".join([f"({row})"] * n)
 
 
 def put_scored(c: sqlite3.Connection, scored: Scored) -> Score:
@@ -210,15 +300,24 @@ def _values(c: sqlite3.Connection, slot: tuple[Any, ...], sample: Sample) -> tup
     if isinstance(result, CallFailed):
         told = {"kind": result.kind, "problem": result.problem}
         told |= {k: v for k in ("status", "where", "remedy") if (v := getattr(result, k)) is not None}
-        return (*slot, "failed", None, None, None, None, None, None, _json(told), None, sample.at, None, None)
-    name, served = text_cell(sample.request.name), text_cell(result.served_model)
-    if served:
-        c.execute(_SERVED, (name, served))
-    used = result.usage
-    counts = (used.prompt_tokens, used.completion_tokens, used.cached_tokens, used.reasoning_tokens)
-    notes = _json(list(result.notes)) if result.notes else None
-    tokens = None if result.tokens is None else _json(token_list(result.tokens))
-    return (*slot, result.finish, text_cell(result.text), *counts, notes, None, tokens, sample.at, name, served)
+        return (*slot, "failed", None, None, None, None, None, None, None, sample.at, None, _json(told))
+    served = _served_id(c, _model_id(c, sample.request.name), result.served_model)
+    return (*slot, *_answer_cells(result), sample.at, served, None)
+
+
+def _answer_cells(answer: Completion) -> tuple[Any, ...]:
+    """finish, text, read, written, cached, reasoning, notes, tokens."""
+    used = answer.usage
+    return (
+        answer.finish,
+        text_cell(answer.text),
+        used.prompt_tokens,
+        used.completion_tokens,
+        used.cached_tokens,
+        used.reasoning_tokens,
+        _json(list(answer.notes)) if answer.notes else None,
+        None if answer.tokens is None else _json(token_list(answer.tokens)),
+    )
 
 
 def _json(value: Any) -> str:

@@ -78,7 +78,7 @@ class Store:
             (self._setbacks,) = self._reader.execute("SELECT coalesce(max(id), 0) FROM setbacks").fetchone()
             undo.pop_all()
             self._file = _identity(self.path)
-        self._writer = None if writing is None else Writer(writing, self.path, patience)
+        self._writer = None if writing is None else Writer(writing, self.path, patience, rows.put_samples)
         self._end = weakref.finalize(self, _close, self._process, self._reader, self._lock, self._writer)
         _opened.add(self)
 
@@ -120,7 +120,7 @@ class Store:
         It gives what stands: an answer that was recorded before, or the new outcome. It raises Failure when nothing
         could be written. What was handed in is written even if nobody waits for it.
         """
-        return self._writing().schedule(lambda c: [rows.put_sample(c, s) for s in samples])
+        return self._writing().put(samples)
 
     # ── Scores ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

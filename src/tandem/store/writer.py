@@ -12,9 +12,10 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias, TypeVar
@@ -24,6 +25,7 @@ from tandem.store.database import explanation, misfit, savepoint, transaction
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[sqlite3.Connection], T]
+Together: TypeAlias = Callable[[sqlite3.Connection, Sequence[Any]], list[Any]]
 
 LARGEST_GROUP = 1000
 """Pieces of work in one transaction."""
@@ -33,7 +35,10 @@ _ITS_OWN = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError,
 
 @dataclass(slots=True)
 class _Item:
-    work: Work[Any]
+    work: Work[Any] | None
+    """A function of the connection …"""
+    pile: Sequence[Any]
+    """… or things that are written together with those of its neighbours."""
     done: Future[Any] | asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop | None
     result: Any = None
@@ -55,11 +60,13 @@ class _Item:
 class Writer:
     """Owns the connection that writes. Work is done in the order it was handed in."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, patience: float) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, patience: float, together: Together) -> None:
+        """`together` writes things of `put`, one or many, and returns what came of each."""
         self.connection = connection
         """For nobody else to use."""
         self._path = path
         self._patience = patience
+        self._together = together
         self._queue: SimpleQueue[_Item | None] = SimpleQueue()
         self._closed = False
         self._gate = threading.Lock()
@@ -71,14 +78,21 @@ class Writer:
     def submit(self, work: Work[T]) -> Future[T]:
         """Do some work in a transaction; the future resolves after its commit. For threads."""
         done: Future[T] = Future()
-        self._hand_in(_Item(work, done, None))
+        self._hand_in(_Item(work, (), done, None))
         return done
 
     def schedule(self, work: Work[T]) -> asyncio.Future[T]:
         """The same for a coroutine of a running event loop. The work is done even if nobody waits for it."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
-        self._hand_in(_Item(work, done, loop))
+        self._hand_in(_Item(work, (), done, loop))
+        return done
+
+    def put(self, things: Sequence[Any]) -> asyncio.Future[list[Any]]:
+        """The same with things that are written together with those of others who wait."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[list[Any]] = loop.create_future()
+        self._hand_in(_Item(None, things, done, loop))
         return done
 
     def close(self) -> None:
@@ -116,22 +130,46 @@ class Writer:
     def _write(self, group: list[_Item]) -> None:
         try:
             with transaction(self.connection):
-                for item in group:
-                    try:
-                        with savepoint(self.connection):
-                            item.result = item.work(self.connection)
-                    except _ITS_OWN as e:
-                        item.error = misfit(e, self._path)
-                    except sqlite3.Error:
-                        raise
-                    except Exception as e:
-                        item.error = e
+                for piled, some in groupby(group, lambda item: item.work is None):
+                    items = list(some)
+                    if not (piled and len(items) > 1 and self._write_together(items)):
+                        for item in items:
+                            self._write_one(item)
         except sqlite3.Error as e:
             for item in group:
                 item.error = explanation(e, self._path, self._patience)
         except BaseException as e:
             for item in group:
                 item.error = e
+
+    def _write_together(self, items: list[_Item]) -> bool:
+        """Whether it went well; nothing of it is left otherwise."""
+        try:
+            with savepoint(self.connection):
+                results = iter(self._together(self.connection, [thing for item in items for thing in item.pile]))
+        except _ITS_OWN:  # of one of them, nobody knows whose
+            return False
+        except sqlite3.Error:
+            raise
+        except Exception:
+            return False
+        for item in items:
+            item.result = list(islice(results, len(item.pile)))
+        return True
+
+    def _write_one(self, item: _Item) -> None:
+        try:
+            with savepoint(self.connection):
+                if item.work is None:
+                    item.result = self._together(self.connection, item.pile)
+                else:
+                    item.result = item.work(self.connection)
+        except _ITS_OWN as e:
+            item.error = misfit(e, self._path)
+        except sqlite3.Error:
+            raise
+        except Exception as e:
+            item.error = e
 
     def _tell(self, group: list[_Item]) -> None:
         """Resolve the futures: one wake-up per event loop."""
