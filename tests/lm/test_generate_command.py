@@ -11,7 +11,7 @@ import pytest
 
 from tandem.cli.main import main
 from tandem.errors import UserError
-from tandem.lm import prompts
+from tandem.lm import prompt_file
 from tandem.store import Store
 from tandem.types import Chat, Message, Text
 
@@ -120,6 +120,49 @@ def test_a_failure_is_a_line_of_its_own_and_the_others_go_on(generate, place):
     got = output(place)
     assert got[3]["error"] == {"kind": "server", "message": "rule 2 fails on purpose"}
     assert got[4]["answers"][0]["finish"] == "refusal"
+
+
+ONE_BY_ONE = "[abilities]\nmany = false\n"
+UNSTEADY = """
+[[rule]]
+fails = "server"
+times = 2
+answers = ["zero", "one", "two", "three"]
+"""
+
+
+def test_of_several_samples_those_that_came_are_written_and_only_the_others_asked_again(generate, place):
+    def run(n, *more):
+        options = ("--n", n, "--temperature", "1", "--allow", "calls-for-samples", *more)
+        return generate(
+            [{"prompt": "Count."}, {"prompt": "Count on."}], *options, model=f"scripted:{place}/rules2.toml"
+        )
+
+    (place / "rules2.toml").write_text(ONE_BY_ONE + UNSTEADY)
+    status, out, err = run("4")
+    assert status == 1 and "0 of 2 prompts answered" in out
+    assert "line 1 (id 1): server: 2 of 4 samples failed: rule 1 fails on purpose" in err
+    for line in output(place):
+        lost, came = line["answers"][:2], line["answers"][2:]
+        assert [one["error"] for one in lost] == [{"kind": "server", "message": "rule 1 fails on purpose"}] * 2
+        assert [one["text"] for one in came] == ["two", "three"]
+    first = (place / "out.jsonl").read_bytes()
+    assert run("4")[0] == 1 and (place / "out.jsonl").read_bytes() == first
+    _, out, err = run("4", "--retry-failed", "--budget-calls", "4")
+    assert "4 re-used" in out and "budget" not in err
+
+
+def test_a_budget_that_is_spent_between_the_samples_of_a_prompt_keeps_those_it_paid_for(generate, place):
+    (place / "rules2.toml").write_text(ONE_BY_ONE + '[[rule]]\nanswers = ["zero", "one", "two", "three"]\n')
+    options = ("--n", "4", "--temperature", "1", "--allow", "calls-for-samples")
+    model = f"scripted:{place}/rules2.toml"
+    status, _, err = generate([{"prompt": "Count."}], *options, "--budget-calls", "3", model=model)
+    assert status == 1 and "budget of calls" in err
+    answers = output(place)[0]["answers"]
+    assert [one.get("text") for one in answers] == ["zero", "one", "two", None]
+    assert answers[3]["error"]["kind"] == "not-asked"
+    status, out, _ = generate([{"prompt": "Count."}], *options, model=model)
+    assert status == 0 and "3 re-used" in out
 
 
 def test_only_retry_failed_asks_again_what_failed(generate, place):
@@ -253,14 +296,14 @@ def test_a_compressed_file_with_a_byte_order_mark_is_read(place):
     file = place / "prompts.jsonl.gz"
     with gzip.open(file, "wb") as f:
         f.write(b'\xef\xbb\xbf{"prompt": "a"}\r\n\r\n{"prompt": "b", "id": "x"}')
-    lines = list(prompts.read(file))
+    lines = list(prompt_file.read(file))
     assert [(line.number, line.id) for line in lines] == [(1, 1), (3, "x")]
     assert lines[0].prompt == Chat((Message("user", "a"),))
-    assert next(prompts.read(file, plain=True)).prompt == Text("a")
-    assert next(prompts.read(file, system="s")).prompt.messages[0] == Message("system", "s")
+    assert next(prompt_file.read(file, plain=True)).prompt == Text("a")
+    assert next(prompt_file.read(file, system="s")).prompt.messages[0] == Message("system", "s")
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(UserError, match="cannot be read"):
-        list(prompts.read(file))
+        list(prompt_file.read(file))
 
 
 def test_a_wrong_key_ends_the_run_at_once(generate, place):
@@ -354,7 +397,7 @@ def test_memory_does_not_grow_with_slow_first_prompts(place):
     import asyncio
 
     from tandem.lm import Model, Rule, Scripted
-    from tandem.lm.bulk import answer_all
+    from tandem.lm.answer_file import answer_all
     from tandem.types import Sampling
 
     model = Model(Scripted([Rule(("late",), contains=("x0?",), delay=0.2), Rule(("y" * 1000,))]))
@@ -362,7 +405,7 @@ def test_memory_does_not_grow_with_slow_first_prompts(place):
 
     async def run():
         return await answer_all(
-            model, prompts.read(place / "prompts.jsonl"), Sampling(), 1, place / "out.jsonl", concurrent=8
+            model, prompt_file.read(place / "prompts.jsonl"), Sampling(), 1, place / "out.jsonl", concurrent=8
         )
 
     assert asyncio.run(run()).done == 2000

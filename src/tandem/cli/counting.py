@@ -18,7 +18,7 @@ from tandem.cli.progress import BETWEEN_LINES
 from tandem.text import count, duration, quantity
 
 if TYPE_CHECKING:
-    from tandem.lm.bulk import Standing
+    from tandem.lm.answer_file import Standing
     from tandem.lm.model import Model
 
 BETWEEN_DRAWINGS = 0.2

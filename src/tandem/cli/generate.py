@@ -17,9 +17,9 @@ from tandem.cli.asking import how_to_sample, sampling_of, which_model
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tandem.lm.bulk import Standing
+    from tandem.lm.answer_file import Standing
     from tandem.lm.model import Model
-    from tandem.lm.prompts import Line
+    from tandem.lm.prompt_file import Line
     from tandem.store import Store
     from tandem.types import Prompt, Sampling
 
@@ -87,7 +87,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _lines(options: argparse.Namespace) -> Iterator[Line]:
-    from tandem.lm.prompts import read
+    from tandem.lm.prompt_file import read
 
     return read(options.prompts, system=options.system, plain=options.text)
 
@@ -175,7 +175,7 @@ async def _generate(options: argparse.Namespace, model: Model, sampling: Samplin
     import asyncio
 
     from tandem.cli.counting import counting
-    from tandem.lm.bulk import CONCURRENT, Standing, answer_all
+    from tandem.lm.answer_file import CONCURRENT, Standing, answer_all
 
     async with model:
         for _ in _questions(options, model, sampling):  # one pass, so that a bad line is known before anything is sent
@@ -214,8 +214,8 @@ def _tell(options: argparse.Namespace, model: Model, standing: Standing, total: 
     if standing.failures > 10:
         print(f"  and {count(standing.failures - 10)} more, under `error` in {options.out}", file=sys.stderr)
     if standing.failures:
-        print(f"{count(standing.failures)} failed; --retry-failed asks them again", file=sys.stderr)
+        print(f"{count(standing.failures)} failed; --retry-failed asks again what is missing", file=sys.stderr)
     if standing.spent is not None:
         print(f"tandem generate: {standing.spent}", file=sys.stderr)
-        print(f"  {count(standing.not_asked)} prompts were not asked", file=sys.stderr)
+        print(f"  {count(standing.not_asked)} prompts were not asked, or not for all answers", file=sys.stderr)
     return 1 if standing.failures or standing.spent else 0

@@ -111,18 +111,21 @@ class Model:
         Raises Unsupported and BudgetSpent (before sending), CallFailed (what else succeeded is kept; a recorded failure
         is raised again without sending), Failure when the store cannot be written.
         """
-        ask = self._ask(prompt, sampling, samples)
-        slots = _slots(ask, samples)
-        got = await self._samples.gather(
-            slots,
-            recorded=lambda missing: self._recorder.samples(ask, missing),
-            grouped=self._groups,
-            send=lambda group: self._draw(ask, group),
-        )
-        self._count_samples(got)
-        _raise_worst(got)
-        order = slots * len(samples) if ask.settled.greedy else slots
-        return tuple(_sure(got[slot].outcome) for slot in order)
+        came = await self._came(prompt, sampling, samples, in_spite=False)
+        _raise_worst(came)
+        return tuple(_sure(one) for one in came)
+
+    async def outcomes(
+        self, prompt: Prompt, sampling: Sampling, samples: range = range(1)
+    ) -> tuple[Completion | CallFailed | BudgetSpent, ...]:
+        """What became of each sample: for those who want what was answered although others failed.
+
+        A recorded failure stands for its own sample; the others are asked for. Raises Unsupported, and Failure when the
+        store cannot be written.
+        """
+        came = await self._came(prompt, sampling, samples, in_spite=True)
+        _raise_worst(one for one in came if not isinstance(one, CallFailed | BudgetSpent))
+        return tuple(one for one in came if isinstance(one, Completion | CallFailed | BudgetSpent))
 
     async def score(
         self, context: Prompt, continuations: Sequence[str], *, cut_left: bool = False
@@ -141,7 +144,7 @@ class Model:
         )
         fine = [f"scores {one.how}" for one in got.values() if not isinstance(one.outcome, Exception)]
         self._tally(*fine, *_failures(got))
-        _raise_worst(got)
+        _raise_worst(one.outcome for one in got.values())
         return tuple(_sure(got[request.key, text].outcome) for text in continuations)
 
     def estimate(self, questions: Iterable[tuple[Prompt, Sampling, range]]) -> Estimate:
@@ -195,6 +198,26 @@ class Model:
             raise UserError(f"sample indices begin with 0; {samples} was asked for", where=self.name)
         settled = policies.settle(prompt, sampling, samples, self.abilities, self.allowed, name=self.name)
         return Ask(settled, keys.request(self.name, prompt, settled.keyed, settled.policies))
+
+    async def _came(
+        self, prompt: Prompt, sampling: Sampling, samples: range, *, in_spite: bool
+    ) -> list[Completion | Exception]:
+        """The outcome of every sample; `in_spite` of failures on record, or those alone, and nothing is sent."""
+        ask = self._ask(prompt, sampling, samples)
+        slots = _slots(ask, samples)
+        got: dict[Slot, Got[Completion]] = {}
+        while missing := [slot for slot in slots if slot not in got]:
+            got |= await self._samples.gather(
+                missing,
+                recorded=lambda missing: self._recorder.samples(ask, missing),
+                grouped=self._groups,
+                send=lambda group: self._draw(ask, group),
+            )
+            if not in_spite:
+                break
+        self._count_samples(got)
+        order = slots * len(samples) if ask.settled.greedy else slots
+        return [got[slot].outcome for slot in order if slot in got]
 
     def _groups(self, slots: list[Slot]) -> list[list[Slot]]:
         """Missing samples as calls: runs of neighbours, or one by one where the back end draws one at a time."""
@@ -319,9 +342,9 @@ def _failures(got: Mapping[K, Got[V]]) -> list[str]:
     return names
 
 
-def _raise_worst(got: Mapping[K, Got[V]]) -> None:
+def _raise_worst(outcomes: Iterable[object]) -> None:
     """Raise what went wrong, if anything did: what must stop a run before what concerns one request."""
-    problems = [one.outcome for one in got.values() if isinstance(one.outcome, Exception)]
+    problems = [one for one in outcomes if isinstance(one, Exception)]
     if problems:
         raise min(problems, key=lambda problem: isinstance(problem, CallFailed))
 

@@ -1,8 +1,9 @@
 """Many prompts to one model, many at a time; one line of JSON for each, in the order of the prompts.
 
 Lines are kept in a passing file as they come and put in order at the end, so memory does not grow with their number
-and a slow prompt holds nobody up. A prompt whose call failed gets a line that says so, and the others go on; a spent
-budget, or a set-up that cannot work (a wrong key, nobody there), ends the run. What this does not do: remember answers
+and a slow prompt holds nobody up. A sample whose call failed has its error in its place, a prompt of which nothing came
+gets a line that says so, and the others go on; a spent budget, or a set-up that cannot work (a wrong key, nobody
+there), ends the run. What this does not do: remember answers
 (the model's store does), so an interrupted run leaves no output, and the next one finds its answers in the store.
 """
 
@@ -13,14 +14,14 @@ import json
 import os
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from tandem.errors import BudgetSpent, CallFailed, UserError
 from tandem.lm.model import Model
-from tandem.lm.prompts import Line
+from tandem.lm.prompt_file import Line
 from tandem.runs import disk_failure
 from tandem.types import Completion, Sampling
 
@@ -104,31 +105,39 @@ async def _work(
 ) -> None:
     """Take the next prompt until there is none."""
     for place, line in rest:
-        try:  # a spent budget is no reason not to look: what is recorded costs nothing
-            completions = await model.generate(line.prompt, sampling, range(samples))
-        except BudgetSpent as e:
-            standing.spent = standing.spent or e
+        # A spent budget is no reason not to look: what is recorded costs nothing.
+        outcomes = await model.outcomes(line.prompt, sampling, range(samples))
+        failed = [one for one in outcomes if isinstance(one, CallFailed)]
+        spent = [one for one in outcomes if isinstance(one, BudgetSpent)]
+        if failed and failed[0].kind in SET_UP and standing.done == standing.failures and not _any_answer(model):
+            raise failed[0]
+        spool.keep(place, _written(line, model.name, outcomes))
+        if failed:
+            some = f"{len(failed)} of {samples} samples failed: " if len(failed) < len(outcomes) else ""
+            standing.fail(line, failed[0].kind, some + failed[0].problem)
+        if spent:
+            standing.spent = standing.spent or spent[0]
             standing.not_asked += 1
-            spool.keep(place, _written(line, model.name, NOT_ASKED, e.problem))
-            continue
-        except CallFailed as e:
-            if e.kind in SET_UP and standing.done == standing.failures and not _any_answer(model):
-                raise
-            standing.fail(line, e.kind, e.problem)
-            spool.keep(place, _written(line, model.name, e.kind, e.problem))
-        else:
-            spool.keep(place, dict(line.given) | {"model": model.name, "answers": [*map(_answer, completions)]})
-            if lost := sum(completion.finish == "failed" for completion in completions):
-                standing.fail(line, "failed", f"{lost} of {samples} samples failed")
-        standing.done += 1
+        if not spent or failed:
+            standing.done += 1
 
 
 def _any_answer(model: Model) -> bool:
     return bool(model.tally["answered"] or model.tally["re-used"])
 
 
-def _written(line: Line, model: str, kind: str, message: str) -> dict[str, Any]:
-    return dict(line.given) | {"model": model, "error": {"kind": kind, "message": message}}
+def _written(line: Line, model: str, outcomes: Sequence[Completion | CallFailed | BudgetSpent]) -> dict[str, Any]:
+    """A line of the output: the answers by index, failed ones as errors; one error where there is nothing else."""
+    written = dict(line.given) | {"model": model}
+    problems = [one for one in outcomes if not isinstance(one, Completion)]
+    if len(problems) == len(outcomes):
+        return written | _error(problems[0])
+    return written | {"answers": [_answer(one) if isinstance(one, Completion) else _error(one) for one in outcomes]}
+
+
+def _error(problem: CallFailed | BudgetSpent) -> dict[str, Any]:
+    kind = problem.kind if isinstance(problem, CallFailed) else NOT_ASKED
+    return {"error": {"kind": kind, "message": problem.problem}}
 
 
 def _answer(completion: Completion) -> dict[str, Any]:
