@@ -349,7 +349,7 @@ def test_a_repeated_prefill_is_noted() -> None:
 def test_without_counts_usage_is_estimated_and_noted() -> None:
     reply = chat_reply("some words of text")
     reply["usage"] = None
-    completion = only(reply, estimate=7)
+    completion = only(reply, estimate=lambda: 7)
     assert (completion.usage, completion.notes) == (Usage(7, 4), ("usage-estimated",))
 
 

@@ -149,6 +149,14 @@ class Caller:
         """Concurrency, pauses and cuts in the running event loop; outside of one, in the last."""
         return self._pace
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether anyone who calls this model from the running event loop has a limit of tokens a minute."""
+        loop = asyncio.get_running_loop()
+        line = self._lines.get(loop)
+        pace = line.pace if line else _paces.get(loop, {}).get((str(self._base), self._model), self._pace)
+        return self.limits.tokens_per_minute is not None or pace.limits.tokens_per_minute is not None
+
     async def post(
         self,
         path: str,

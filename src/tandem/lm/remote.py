@@ -126,6 +126,9 @@ class Remote:
 
     async def _drawn(self, prompt: Prompt, sampling: Sampling, samples: range, size: int) -> tuple[Completion, ...]:
         """Samples in calls of `size`, all under way at once; what a call did not bring is drawn in smaller calls."""
+        if len(samples) <= size:  # one call: a task for each of several costs more than all else here
+            came = await self._called(prompt, sampling, samples)
+            return (*came, *await self._rest(prompt, sampling, samples[len(came) :], came))
         parts = [samples[i : i + size] for i in range(0, len(samples), size)]
         ended = await _all([self._called(prompt, sampling, part) for part in parts])
         results: list[Completion] = []
@@ -160,16 +163,19 @@ class Remote:
             sampling,
             samples=len(samples),
             prefill=prompt.prefill if isinstance(prompt, Chat) else "",
-            estimate=self.count(prompt).tokens,
+            estimate=lambda: self.count(prompt).tokens,
             stops_sent=self._stops(sampling),
             seed=(sampling.seed * SEEDS_APART + samples.start) % (1 << 31),
         )
         body = self._wire.body(self.endpoint, prompt, asked)
-        tokens = asked.estimate + sampling.max_tokens * len(samples)
+        tokens = 0
+        if self.caller.counts_tokens:
+            tokens = asked.estimate() + sampling.max_tokens * len(samples)
         reply = await self.caller.post(self._wire.PATH, body, tokens=tokens)
         answers = self._wire.answers(self.endpoint, Part(reply.json, self.name), asked)
-        used = sum(one.usage.prompt_tokens + one.usage.completion_tokens for one in answers)
-        self.caller.pace.settle(tokens, used)
+        if tokens:
+            used = sum(one.usage.prompt_tokens + one.usage.completion_tokens for one in answers)
+            self.caller.pace.settle(tokens, used)
         return answers
 
     async def _scored(self, context: Prompt, continuation: str, cut_left: bool) -> Score:

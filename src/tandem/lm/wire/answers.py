@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tandem.errors import CallFailed
@@ -80,8 +80,8 @@ class Asked:
     """How many."""
     prefill: str = ""
     """The beginning of the answer that was sent along."""
-    estimate: int = 0
-    """Estimated tokens of the prompt, for servers that do not count."""
+    estimate: Callable[[], int] = lambda: 0
+    """Estimates the tokens of the prompt, for servers that do not count."""
     stops_sent: tuple[str, ...] = ()
     """The stop texts that the server is told."""
     seed: int = 0
@@ -109,7 +109,7 @@ def completions(reply: Part, choices: Sequence[Choice], counts: Counts | None, a
         common.append("server-ignored-n")
     if counts is None:
         common.append("usage-estimated")
-        counts = Counts(asked.estimate, sum(estimated(choice.text) for choice in choices))
+        counts = Counts(asked.estimate(), sum(estimated(choice.text) for choice in choices))
     elif counts.written > asked.sampling.max_tokens * len(choices):
         common.append("server-ignored-max-tokens")
     model = reply.get("model")
@@ -126,6 +126,8 @@ def estimated(text: str) -> int:
     Between 0.8 and 1.1 of the true number for English, code and Hindi with SmolLM2's tokenizer, which has few words of
     other languages: half of it there, where a token per four bytes would be a quarter.
     """
+    if not text:
+        return 0
     data = text.encode(errors="replace")
     plain = data.translate(None, _BEYOND_ASCII)
     words = plain.translate(None, _DIGITS)
@@ -170,6 +172,8 @@ def _without_stop(text: str, asked: Asked) -> tuple[str, str]:
 
 def _shared(counts: Counts, choices: Sequence[Choice]) -> list[Usage]:
     """A call's counts as one `Usage` for each choice; their sums are the call's."""
+    if len(choices) == 1:
+        return [Usage(counts.read, counts.written, counts.cached, min(counts.reasoning, counts.written))]
     listed = [len(choice.pieces or ()) for choice in choices]
     weights = listed if all(listed) else [len(choice.text.encode()) for choice in choices]
     written = _apportioned(counts.written, weights)

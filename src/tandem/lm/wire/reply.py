@@ -17,14 +17,18 @@ _NAMES = {dict: "an object", list: "a list", str: "text", bool: "true or false",
 class Part:
     """A value inside a reply, and the path that leads to it."""
 
-    __slots__ = ("path", "value", "where")
+    __slots__ = ("_key", "_within", "value", "where")
 
-    def __init__(self, value: Any, where: str, path: str = "") -> None:
+    def __init__(self, value: Any, where: str, within: Part | None = None, key: str | int = "") -> None:
         self.value = value
         self.where = where
         """The model that answered, for messages."""
-        self.path = path
+        self._within, self._key = within, key
+
+    @property
+    def path(self) -> str:
         """As in choices[0].message.content; empty for the whole reply."""
+        return "" if self._within is None else self._within._below(self._key)
 
     def __getitem__(self, key: str) -> Part:
         """The value of a key that has to be there."""
@@ -38,19 +42,19 @@ class Part:
         if not isinstance(self.value, dict):
             raise self._not("an object")
         value = self.value.get(key)
-        return None if value is None else Part(value, self.where, self._below(key))
+        return None if value is None else Part(value, self.where, self, key)
 
     def items(self) -> list[Part]:
         """The entries of a list."""
         if not isinstance(self.value, list):
             raise self._not("a list")
-        return [Part(value, self.where, f"{self.path}[{index}]") for index, value in enumerate(self.value)]
+        return [Part(value, self.where, self, index) for index, value in enumerate(self.value)]
 
     def entries(self) -> list[tuple[str, Part]]:
         """Keys and values of an object."""
         if not isinstance(self.value, dict):
             raise self._not("an object")
-        return [(key, Part(value, self.where, self._below(key))) for key, value in self.value.items()]
+        return [(key, Part(value, self.where, self, key)) for key, value in self.value.items()]
 
     def text(self) -> str:
         """A text; half a surrogate pair, which is no character, becomes U+FFFD."""
@@ -89,8 +93,11 @@ class Part:
             remedy="check that the endpoint's address and format are those of the server",
         )
 
-    def _below(self, key: str) -> str:
-        return f"{self.path}.{key}" if self.path else key
+    def _below(self, key: str | int) -> str:
+        path = self.path
+        if isinstance(key, int):
+            return f"{path}[{key}]"
+        return f"{path}.{key}" if path else key
 
     def _not(self, wanted: str) -> CallFailed:
         place = self.path or "the reply"
