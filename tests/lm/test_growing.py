@@ -4,9 +4,9 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 
 from tandem import tokenizer as ours
-from tandem.lm.growing import Bytes, Growing, Window, speller
+from tandem.lm.growing import Bytes, Growing, Window, speller, within
 from tandem.tokenizer import Tokenizer
-from tandem.types import Usage
+from tandem.types import Token, Usage
 
 TEXTS = st.text(alphabet="ab  \n.çé你好🙂🚀", max_size=40)
 
@@ -93,3 +93,12 @@ def test_the_first_stop_text_ends_the_answer_wherever_tokens_end(answer, stops):
 def test_marks_in_an_answer_are_no_text():
     end = SENTENCEPIECE.end
     assert grown(SENTENCEPIECE, SENTENCEPIECE.encode("a"), [*SENTENCEPIECE.encode("ab"), end]).text in ("ab", " ab")
+
+
+def test_tokens_of_a_cut_text_end_with_it_and_half_a_character_adds_nothing():
+    pieces = [("", 0, 0), ("é", 0, 2), ("a\ud800", 2, 6), ("b", 6, 7)]
+    tokens = [Token(text, -1.0, start, end) for text, start, end in pieces]
+    assert within(tokens, "éa\ud800b") == tuple(tokens)
+    assert within(tokens, "éa") == (*tokens[:2], Token("a", -1.0, 2, 3))
+    assert within(tokens, "é") == tuple(tokens[:2])
+    assert within(tokens, "") == ()

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from tandem.types import Completion, Finish, Token, Usage
@@ -157,7 +158,7 @@ class Growing:
         if rest:
             self._complete_last(rest)
         text = self.text if self._cut is None else self.text[: self._cut]
-        tokens = None if self._kept is None else _cut(self._kept, text)
+        tokens = None if self._kept is None else within(self._kept, text)
         return Completion(text, finish if self._cut is None else "stop", tokens, usage, served_model, tuple(notes))
 
     def _append(self, new: str, logprob: float) -> bool:
@@ -184,15 +185,20 @@ class Growing:
             self._kept.append(Token(last.text + rest, last.logprob, last.start, self._bytes))
 
 
-def _cut(tokens: Sequence[Token], text: str) -> tuple[Token, ...]:
-    """The tokens within `text`; one that reaches past its end is shortened, one that begins there is left out."""
-    end = len(text.encode())
+def within(tokens: Sequence[Token], text: str) -> tuple[Token, ...]:
+    """The tokens of `text`, which was cut: one that reaches past its end is shortened, one that begins there left out.
+
+    Half a surrogate pair, which a scripted answer may hold, is three bytes here; half a character adds nothing.
+    """
+    end = len(text.encode("utf-8", "surrogatepass"))
     if not tokens or tokens[-1].end <= end:
         return tuple(tokens)
     kept: list[Token] = []
     for token in tokens:
         if token.start >= end:
             break
-        inside = token.text.encode()[: end - token.start].decode() if token.end > end else token.text
-        kept.append(Token(inside, token.logprob, token.start, min(token.end, end)))
+        if token.end > end:
+            inside = token.text.encode("utf-8", "surrogatepass")[: end - token.start]
+            token = replace(token, text=inside.decode("utf-8", "ignore"), end=end)
+        kept.append(token)
     return tuple(kept)

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 from tandem.errors import Unsupported, UserError
-from tandem.types import Abilities, Chat, Completion, Finish, Message, Prompt, Sampling, Token
+from tandem.lm.growing import within
+from tandem.types import Abilities, Chat, Completion, Finish, Message, Prompt, Sampling
 
 Policy: TypeAlias = Literal[
     "own-temperature",
@@ -135,20 +136,9 @@ def cut(completion: Completion, stop: Collection[str]) -> Completion:
     if not ends:
         return completion
     text = completion.text[: min(ends)]
-    end = len(text.encode("utf-8", "surrogatepass"))
-    tokens = completion.tokens
-    if tokens is not None:
-        tokens = tuple(_clipped(token, end) for token in tokens if token.start < end)
+    tokens = None if completion.tokens is None else within(completion.tokens, text)
     finish: Finish = "stop" if completion.finish == "length" else completion.finish
     return replace(completion, text=text, tokens=tokens, finish=finish)
-
-
-def _clipped(token: Token, end: int) -> Token:
-    """A token that may reach past the end of the answer."""
-    if token.end <= end:
-        return token
-    kept = token.text.encode("utf-8", "surrogatepass")[: end - token.start]
-    return replace(token, text=kept.decode("utf-8", "ignore"), end=end)
 
 
 def _check(sampling: Sampling) -> None:
