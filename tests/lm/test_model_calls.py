@@ -384,14 +384,38 @@ def test_models_of_a_run_share_one_budget(store):
     run(main())
 
 
-def test_scoring_is_paid_for_as_well(store):
+@pytest.mark.parametrize("budget", [None, Budget(calls=9), Budget(tokens=100)], ids=["none", "calls", "tokens"])
+@pytest.mark.parametrize(("exact", "tokens"), [(True, 7 + 2), (False, 7 * 2 + 2)], ids=["own tokenizer", "server"])
+def test_scoring_costs_the_same_under_any_budget(store, budget, exact, tokens):
+    class Counting(Ledger):
+        def count(self, prompt):
+            return replace(super().count(prompt), exact=exact)
+
     async def main():
-        budget = Budget(tokens=100)
-        model = Model(Ledger(), store=store, budget=budget)
+        model = Model(Counting(), store=store, budget=budget and Budget(calls=budget.calls, tokens=budget.tokens))
         await model.score(HI, ["a", "b"])
-        assert budget.spent == Cost(0.0, 28, 1)
+        assert model.spent == Cost(0.0, tokens, 1) and model.usage == Usage(tokens, 0)
+        if budget:
+            assert model._meter.budget.spent == model.spent
+
+    run(main())
+
+
+def test_a_context_that_is_cut_is_charged_as_far_as_it_is_read(store):
+    async def main():
+        model = Model(Ledger(replace(ABLE, context=10)), store=store)
+        await model.score(Text("w " * 50), ["a"], cut_left=True)
+        assert model.usage == Usage(10 + 1, 0)
+
+    run(main())
+
+
+def test_scores_that_may_not_fit_into_the_budget_are_not_asked_for(store):
+    async def main():
+        model = Model(backend := Ledger(), store=store, budget=Budget(tokens=100))
         with pytest.raises(BudgetSpent):
             await model.score(HI, [f"c{n}" for n in range(10)])
+        assert not backend.scored
 
     run(main())
 

@@ -280,14 +280,15 @@ class Model:
         self, request: Request, context: Prompt, group: list[ScoreSlot], cut_left: bool
     ) -> Mapping[ScoreSlot, Score]:
         texts = [text for _, text in group]
-        worst = Usage(0, 0)
-        if self._meter.counts_tokens:  # a remote back end sends the context with every continuation
-            lengths = [worst_read(self.count(Text(text))) for text in texts]
-            worst = Usage(worst_read(self.count(context)) * len(texts) + sum(lengths), 0)
+        length, most = self.count(context), self.abilities.context  # what is longer is cut, or refused
+        lengths = [worst_read(self.count(Text(text))) for text in texts]
+        worst = Usage(min(worst_read(length), most) * len(texts) + sum(lengths), 0)
+        # Who counts with the model's own tokenizer reads the context once; a server is sent it with every continuation.
+        read = min(length.tokens, most) * (1 if length.exact else len(texts))
         scores = await self._meter.metered(
             worst,
             lambda: self.backend.score(context, texts, cut_left=cut_left),
-            lambda scores: worst if worst.prompt_tokens else Usage(sum(score.tokens for score in scores), 0),
+            lambda scores: Usage(read + sum(score.tokens for score in scores), 0),
         )
         if len(scores) != len(texts):
             what = f"{len(texts)} continuations were to be scored and {len(scores)} scores came back"
