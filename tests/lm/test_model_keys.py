@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tandem.lm import keys
+from tandem.store import Request
 from tandem.types import Chat, Message, Role, Sampling, Text
 
 words = st.text("ab \n", max_size=3)
@@ -76,6 +77,22 @@ def test_contexts_to_score_are_keyed_by_their_text_and_how_they_are_cut(name, on
 
 def test_a_request_to_score_is_never_one_to_generate():
     assert keys.request("m", Text("a"), Sampling()) != keys.score_request("m", Text("a"))
+
+
+anything = st.text(st.characters(exclude_categories=()), max_size=5)
+
+
+@given(questions, anything, anything)
+def test_a_request_is_the_canonical_json_of_its_parts_half_characters_included(question, end, stop):
+    name, prompt, sampling, applied = question
+    if isinstance(prompt, Text):
+        prompt = Text(prompt.text + end)
+    sampling = dataclasses.replace(sampling, stop=(*sampling.stop, stop))
+    body = {"prompt": keys.prompt_body(prompt), "sampling": keys._sampling_body(sampling), "policies": sorted(applied)}
+    expected = Request.of(name, {part: value for part, value in body.items() if value})
+    assert keys.request(name, prompt, sampling, applied) == expected
+    as_list = dataclasses.replace(sampling, stop=list(sampling.stop))
+    assert keys.request(name, prompt, as_list, applied) == expected
 
 
 @given(questions)

@@ -10,10 +10,12 @@ silently give recorded answers to other questions.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any, get_args
 
-from tandem.store import Request
+from tandem.store import Request, normalised
 from tandem.types import Chat, Message, Prompt, Role, Sampling, Text
 
 DEFAULTS: Mapping[str, Any] = {
@@ -29,16 +31,38 @@ UNKEYED = ("max_tokens", "logprobs")
 """What is only checked on reading."""
 IGNORED_WHEN_GREEDY = ("seed", "top_p")
 """What changes nothing at temperature 0."""
+_JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def request(name: str, prompt: Prompt, sampling: Sampling, policies: Collection[str] = ()) -> Request:
     """The canonical request of a question to a model."""
+    try:
+        about = _written_sampling(sampling)
+    except TypeError:  # stop texts in a list
+        about = _written_sampling.__wrapped__(sampling)
+    # The JSON of `_body`, put together of parts of which all but the prompt seldom change.
+    before = f'"policies":{_JSON.encode(sorted(set(policies)))},' if policies else ""
+    text = f'{{{before}"prompt":{_JSON.encode(prompt_body(prompt))}{about}}}'
+    try:
+        return Request(name, text)
+    except UnicodeEncodeError:  # half a surrogate pair: all of it is escaped then
+        return Request.of(name, _body(prompt, sampling, policies))
+
+
+def _body(prompt: Prompt, sampling: Sampling, policies: Collection[str]) -> dict[str, Any]:
     body: dict[str, Any] = {"prompt": prompt_body(prompt)}
     if keyed := _sampling_body(sampling):
         body["sampling"] = keyed
     if policies:
         body["policies"] = sorted(set(policies))
-    return Request.of(name, body)
+    return body
+
+
+@lru_cache(maxsize=256)
+def _written_sampling(sampling: Sampling) -> str:
+    """The end of a request's JSON behind its prompt."""
+    keyed = _sampling_body(sampling)
+    return f',"sampling":{_JSON.encode(normalised(keyed))}' if keyed else ""
 
 
 def score_request(name: str, context: Prompt, *, cut_left: bool = False) -> Request:

@@ -36,11 +36,21 @@ class Meter:
         if budget is not None and budget.money is not None and prices is None:
             raise UserError("a budget of money needs the model's prices", where=name, remedy="give them; 0 where free")
         self.budget, self.prices = budget, prices
-        self.spent = Cost()
-        """Calls, tokens and money charged so far."""
-        self.usage = Usage(0, 0)
-        """Tokens so far."""
+        self._money, self._calls, self._charged = 0.0, 0, 0
+        self._tokens = [0, 0, 0, 0]
         self._lock = threading.Lock()
+
+    @property
+    def spent(self) -> Cost:
+        """Calls, tokens and money charged so far."""
+        with self._lock:
+            return Cost(self._money, self._charged, self._calls)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens so far."""
+        with self._lock:
+            return Usage(*self._tokens)
 
     @property
     def counts_tokens(self) -> bool:
@@ -75,13 +85,23 @@ class Meter:
                 reservation.settle(Cost() if charge is None else self._cost(charge))
 
     def _cost(self, usage: Usage) -> Cost:
-        read = max(0, usage.prompt_tokens - usage.cached_tokens)
-        return Cost(self.money(usage), read + usage.completion_tokens, 1)
+        return Cost(self.money(usage), _charged(usage), 1)
 
     def _add(self, usage: Usage) -> None:
         with self._lock:
-            self.spent += self._cost(usage)
-            self.usage = together([self.usage, usage])
+            self._calls += 1
+            self._charged += _charged(usage)
+            self._tokens[0] += usage.prompt_tokens
+            self._tokens[1] += usage.completion_tokens
+            self._tokens[2] += usage.cached_tokens
+            self._tokens[3] += usage.reasoning_tokens
+            if self.prices:
+                self._money += self.prices.money(usage)
+
+
+def _charged(usage: Usage) -> int:
+    """Tokens that count against a budget."""
+    return max(0, usage.prompt_tokens - usage.cached_tokens) + usage.completion_tokens
 
 
 def worst_read(length: Count) -> int:

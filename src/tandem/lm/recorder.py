@@ -6,12 +6,13 @@ Works without a store, too: then nothing is found and nothing is kept. What this
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from tandem.errors import CallFailed
+from tandem.errors import CallFailed, UserError
 from tandem.lm.policies import Settled
 from tandem.store import Request, Sample, Scored, Store
 from tandem.types import Completion, Score
@@ -65,17 +66,22 @@ class Recorder:
         self, ask: Ask, slots: Sequence[Slot], outcomes: Sequence[Completion | CallFailed]
     ) -> dict[Slot, Completion | Exception]:
         """Record outcomes of neighbouring samples; what stands on record comes back."""
-        result: dict[Slot, Completion | Exception] = dict(zip(slots, outcomes, strict=True))
+        if self.store is None:
+            return dict(zip(slots, outcomes, strict=True))
         now = time.time()
-        kept = {
-            slot: Sample(ask.request, *slot[1:], outcome, now)
+        samples = [
+            Sample(ask.request, *slot[1:], outcome, now)
             for slot, outcome in zip(slots, outcomes, strict=True)
             if isinstance(outcome, Completion) or outcome.kind not in NOT_RECORDED
+        ]
+        if not samples:
+            return dict(zip(slots, outcomes, strict=True))
+        standing = await _committed(self.store, self.store.put(samples))
+        rest = iter(standing)
+        return {
+            slot: next(rest) if isinstance(outcome, Completion) or outcome.kind not in NOT_RECORDED else outcome
+            for slot, outcome in zip(slots, outcomes, strict=True)
         }
-        if self.store is not None and kept:
-            standing = await _committed(self.store.put(list(kept.values())))
-            result |= dict(zip(kept, standing, strict=True))
-        return result
 
     def scores(self, request: Request, slots: Collection[ScoreSlot]) -> dict[ScoreSlot, Score]:
         """Recorded scores."""
@@ -91,7 +97,7 @@ class Recorder:
         if self.store is not None:
             now = time.time()
             records = [Scored(request, text, score, now) for (_, text), score in zip(slots, scores, strict=True)]
-            standing = await _committed(self.store.put_scores(records))
+            standing = await _committed(self.store, self.store.put_scores(records))
             scores = standing
         return dict(zip(slots, scores, strict=True))
 
@@ -119,11 +125,11 @@ def _again(recorded: CallFailed) -> CallFailed:
     return CallFailed(recorded.problem, kind=recorded.kind, where=recorded.where, remedy=remedy, status=recorded.status)
 
 
-async def _committed(written: asyncio.Future[V]) -> V:
+async def _committed(store: Store, written: asyncio.Future[V]) -> V:
     """Wait for a commit; whoever is cancelled meanwhile leaves after it, so that nobody asks again too early."""
     try:
-        return await asyncio.shield(written)
+        return await written
     except asyncio.CancelledError:
-        if not written.done():
-            await asyncio.wait([written])
+        with contextlib.suppress(UserError):  # closed: then it is committed
+            await asyncio.wait([store.caught_up()])
         raise

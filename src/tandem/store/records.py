@@ -38,7 +38,7 @@ class Request:
     @classmethod
     def of(cls, name: str, body: Mapping[str, Any]) -> Request:
         """The request of a JSON object. Raises ValueError on a number that is not finite."""
-        return cls(name, canonical(_normalised(body)).decode())
+        return cls(name, canonical(normalised(body)).decode())
 
 
 @dataclass(frozen=True)
@@ -148,14 +148,14 @@ def tokens_of(listed: list[list[Any]]) -> tuple[Token, ...]:
     return tuple(Token(text, float(logprob), start, end) for text, logprob, start, end in listed)
 
 
-def _normalised(value: Any) -> Any:
-    """Whole numbers as integers, so that 1 and 1.0 are the same; tuples as lists."""
+def normalised(value: Any) -> Any:
+    """A value as it is keyed: whole numbers as integers, so that 1 and 1.0 are the same; tuples as lists."""
     if isinstance(value, str):  # nearly everything, and most of the time
         return value
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) <= _EXACT else value
     if isinstance(value, Mapping):
-        return {key: _normalised(v) for key, v in value.items()}
+        return {key: normalised(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_normalised(v) for v in value]
+        return [normalised(v) for v in value]
     return value

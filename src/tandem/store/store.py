@@ -197,6 +197,10 @@ class Store:
                         counted.setdefault(cell_text(name), Counter())[what] += n
         return counted
 
+    def caught_up(self) -> asyncio.Future[None]:
+        """A future of the running event loop that resolves when everything handed in so far is committed."""
+        return self._writing().schedule(lambda _: None)
+
     def flush(self) -> None:
         """Wait until everything handed in so far is committed."""
         self._check_process()
