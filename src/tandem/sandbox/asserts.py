@@ -7,10 +7,8 @@ other statement runs as written.
 from __future__ import annotations
 
 import ast
-import builtins
 import operator
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _COMPARE, _CHECK = "__compare__", "__check__"
@@ -94,27 +92,9 @@ class Checks:
             raise Failed(self._statements[number], (value,))
 
 
-def free_names(trees: Iterable[ast.AST]) -> tuple[list[str], list[str]]:
-    """Names a test uses and does not define, in order: those of standard modules it forgot to import, and the others."""
-    used: dict[str, None] = {}
-    defined: set[str] = set()
-    owners: set[str] = set()
-    for tree in trees:
-        for node in ast.walk(tree):
-            kind = type(node)
-            if kind is ast.Name:
-                if type(node.ctx) is ast.Load:  # type: ignore[attr-defined]
-                    used[node.id] = None  # type: ignore[attr-defined]
-                else:
-                    defined.add(node.id)  # type: ignore[attr-defined]
-            elif kind is ast.Attribute:
-                owners.add(getattr(node.value, "id", ""))  # type: ignore[attr-defined]
-            elif kind in _DEFINING:
-                name = getattr(node, "name", None) or getattr(node, "arg", None)
-                defined.add((getattr(node, "asname", None) or name or "").split(".")[0])
-    free = [n for n in used if n not in defined and not hasattr(builtins, n)]
-    modules = [n for n in free if n in owners and n in sys.stdlib_module_names]
-    return modules, [n for n in free if n not in modules]
-
-
-_DEFINING = {ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.alias, ast.arg, ast.ExceptHandler}
+def names_in(code: Any) -> Iterator[str]:
+    """Names a piece of code and the functions in it look up, attributes among them."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if hasattr(constant, "co_names"):
+            yield from names_in(constant)

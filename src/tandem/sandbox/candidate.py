@@ -90,7 +90,10 @@ DEEDS: dict[str, Callable[..., Any]] = {
     "take": _take,
     "str": str,
     "repr": repr,
-    **{n: getattr(operator, n) for n in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "neg", "lt", "le", "gt", "ge")},
+    **{
+        n: getattr(operator, n)
+        for n in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "neg", "lt", "le", "gt", "ge")
+    },
 }
 """What may be asked: the verbs of Python, nothing that reaches outside the program."""
 
@@ -151,7 +154,7 @@ def _changed(sent: Any, arguments: list[Any], objects: Objects) -> dict[str, Any
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """An exception as plain data: its class, the nearest built-in class, its text, the line of the program it came from."""
+    """An exception as plain data: its class, the nearest built-in class, its text, its line in the program."""
     kind = type(error)
     nearest = next((c.__name__ for c in kind.__mro__ if c.__module__ == "builtins"), "Exception")
     try:
@@ -164,4 +167,9 @@ def describe(error: BaseException) -> dict[str, Any]:
         if trace.tb_frame.f_code.co_filename == f"<{NAME}>":
             line = trace.tb_lineno
         trace = trace.tb_next
-    return {"kind": str(kind.__name__), "nearest": str(nearest), "text": text, "line": line if type(line) is int else None}
+    return {
+        "kind": str(kind.__name__),
+        "nearest": str(nearest),
+        "text": text,
+        "line": line if type(line) is int else None,
+    }

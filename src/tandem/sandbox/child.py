@@ -6,10 +6,8 @@ Runs in the child. A layer that cannot be put on ends the child with `NOT_CONFIN
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
-import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -24,33 +22,29 @@ NOT_CONFINED = 97
 
 @dataclass(frozen=True)
 class Confinement:
-    """What the warm process knows about confining its children."""
+    """What the warm process has prepared for its children."""
 
     layers: frozenset[str]
-    """Layers to put on."""
+    """Layers in force."""
     mapped: int
     """Bytes of address space the warm process maps."""
-    landlock: int
-    """Rules with the scratch folder writable; -1 without."""
-    landlock_reading: int
-    """Rules without any writable folder; -1 without."""
+    memory: int
+    """Bytes a run may take unless it is told otherwise."""
     scratch: str
     """The scratch folder."""
-    devnull: int
-    """An open `/dev/null`."""
 
 
 def become(role: str, place: Confinement, held: dict[str, Any], handles: Sequence[int]) -> None:
     """Confine this process and play a role until it ends. Never returns."""
     try:
-        ready = _confine(place, held, handles, scratch=role in ("candidate", "program"))
+        _confine(place, held, handles)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.write(2, f"sandbox: {error}\n".encode())
         os._exit(NOT_CONFINED)
     status = 0
     try:
-        _ROLES[role](ready)
+        _ROLES[role](list(handles))
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
     except BaseException:
@@ -64,31 +58,20 @@ def become(role: str, place: Confinement, held: dict[str, Any], handles: Sequenc
     os._exit(status & 0xFF)
 
 
-def _confine(place: Confinement, held: dict[str, Any], handles: Sequence[int], *, scratch: bool) -> list[int]:
-    """Put on every layer; the handles for the role, renumbered from 3 on, everything else closed."""
-    os.setsid()
-    rules = place.landlock if scratch else place.landlock_reading
-    spare = [os.dup2(h, 32 + i) for i, h in enumerate((place.devnull, rules if rules >= 0 else place.devnull, *handles))]
-    os.dup2(spare[0], 0)
-    for i, handle in enumerate(spare[1:]):
-        os.dup2(handle, 3 + i, inheritable=False)
-    os.closerange(3 + len(spare) - 1, 4096)
-    os.chdir(place.scratch if scratch else "/")
-    on = place.layers
-    if "limits" in on:
-        limits.hold(held["cpu"], held["memory"], place.mapped)
-    if "landlock" in on or "privileges" in on or "seccomp" in on:
-        kernel.no_new_privileges() if kernel.LINUX else None
-    if "landlock" in on:
-        kernel.landlock_enforce(3)
-    os.close(3)
-    if "privileges" in on:
+def _confine(place: Confinement, held: dict[str, Any], handles: Sequence[int]) -> None:
+    """Put on what a run does not inherit: keep nothing open but its own, limits, no capabilities, the second filter."""
+    last = 2
+    for handle in sorted(handles):
+        if handle > last + 1:
+            os.closerange(last + 1, handle)
+        last = handle
+    os.closerange(last + 1, 1 << 16)
+    if "limits" in place.layers:
+        limits.hold(held["cpu"], None if held["memory"] == place.memory else held["memory"], place.mapped)
+    if "privileges" in place.layers:
         kernel.drop_capabilities()
-    if "seccomp" in on:
-        kernel.install_filter(filter.program(os.getpid(), also=tuple(held.get("also_calls", ()))))
-    signal.set_wakeup_fd(-1)
-    gc.enable()
-    return list(range(4, 4 + len(handles)))
+    if "seccomp" in place.layers:
+        kernel.install_filter(filter.run(os.getpid()))
 
 
 def _all(handle: int) -> str:

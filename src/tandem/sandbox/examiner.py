@@ -1,23 +1,26 @@
 """Inside the examiner: run tests against a program that lives in another process, and report each as a line of JSON.
 
 The examiner never executes a line of the program. It holds the tests, sends arguments, receives plain data and compares
-that. Tests come as code with assertions, or as calls with the expected value in words (personalised distillation's form).
+that. Tests come as code with assertions, or as calls with the expected value as text (the form of personalised
+distillation).
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib
 import json
 import math
 import os
 import random
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from tandem.sandbox import plain
-from tandem.sandbox.asserts import Checks, Failed, free_names
-from tandem.sandbox.remote import Broken, Died, Program
+from tandem.sandbox.asserts import Checks, Failed, names_in
+from tandem.sandbox.remote import Broken, Died, Program, is_module
 
 _KEPT = 2000
 
@@ -27,7 +30,7 @@ def examine(channel: plain.Channel, tests: dict[str, Any], report: Callable[[dic
     random.seed(0)
     program = Program(channel)
     try:
-        space, checks = _prepare(tests, program)
+        space, bodies = _prepare(tests, program)
     except Died as error:
         return report({"test": 0, "outcome": "died", "text": str(error)})
     except Broken as error:
@@ -38,7 +41,11 @@ def examine(channel: plain.Channel, tests: dict[str, Any], report: Callable[[dic
     for number, test in enumerate(tests["tests"]):
         program.last_call, program.error = None, None
         try:
-            result = _call(test, space, program) if isinstance(test, dict) else _code(test, space, checks)
+            result = None
+            if isinstance(test, dict):
+                result = _call(test, bodies[number], space, program)
+            else:
+                exec(bodies[number], space)
         except BaseException as error:
             result = _outcome(error, program)
         report({"test": number} | (result or {"outcome": "passed"}))
@@ -47,42 +54,58 @@ def examine(channel: plain.Channel, tests: dict[str, Any], report: Callable[[dic
     return None
 
 
-def _prepare(tests: dict[str, Any], program: Program) -> tuple[dict[str, Any], Checks]:
-    """The space tests run in: their own set-up, the program's functions in place of what the set-up only declares."""
+def _compiled(tests: dict[str, Any]) -> tuple[Checks, Any, list[Any], list[str]]:
+    """The checks, code of the set-up and of each test, and the names they look up that Python itself does not have."""
     checks = Checks()
     try:
-        setup = ast.parse(tests.get("setup", ""))
-        bodies = [ast.parse(t["call"] if isinstance(t, dict) else t) for t in tests["tests"]]
-    except (SyntaxError, ValueError) as error:
+        setup = checks.compile(ast.parse(tests.get("setup", "")), "<tests>")
+        bodies = [
+            compile(t["call"], "<tests>", "eval", dont_inherit=True)
+            if isinstance(t, dict)
+            else checks.compile(ast.parse(t), "<tests>")
+            for t in tests["tests"]
+        ]
+    except (SyntaxError, ValueError, RecursionError) as error:
         raise Broken(f"a test does not parse: {error}") from None
-    modules, others = free_names([setup, *bodies])
+    used = dict.fromkeys(n for code in (setup, *bodies) for n in names_in(code))
+    return checks, setup, bodies, [n for n in used if not hasattr(builtins, n) and n not in checks.names]
+
+
+def _prepare(tests: dict[str, Any], program: Program) -> tuple[dict[str, Any], list[Any]]:
+    """The space tests run in: their own set-up, the program's functions in place of what the set-up only declares."""
+    checks, setup, bodies, used = _compiled(tests)
     entries = list(tests.get("entry", []))
     space: dict[str, Any] = {"__name__": "tests", **checks.names}
-    for name in modules:
-        space[name] = importlib.import_module(name)
-    own = program.names(list(dict.fromkeys([*others, *entries])))
-    space.update(own)
-    exec(checks.compile(setup, "<tests>"), space)
+    own = program.names(list(dict.fromkeys([*used, *entries])))
+    for name in used:
+        found = own.get(name)
+        if name in sys.stdlib_module_names and (found is None or is_module(found)):
+            space[name] = importlib.import_module(name)  # the module itself, not what the program made of it
+        elif name in own:
+            space[name] = found
+    exec(setup, space)
     space.update({name: own[name] for name in entries if name in own})
     for name in entries:
         if name not in own:
             program.error = {"kind": "NameError", "text": f"name '{name}' is not defined", "line": None}
             raise NameError(program.error["text"])
-    return space, checks
+    return space, bodies
 
 
-def _code(test: str, space: dict[str, Any], checks: Checks) -> None:
-    exec(checks.compile(ast.parse(test), "<tests>"), space)
-
-
-def _call(test: dict[str, Any], space: dict[str, Any], program: Program) -> dict[str, Any] | None:
+def _call(test: dict[str, Any], code: Any, space: dict[str, Any], program: Program) -> dict[str, Any] | None:
     """One call whose result is compared as text; what it printed stands in for a result of `None`."""
     program.printed = ""
-    value = eval(compile(test["call"], "<tests>", "eval", dont_inherit=True), space)
+    value = eval(code, space)
     found = program.printed.strip() if value is None and program.printed.strip() else value
     if alike(found, test["expected"]):
         return None
-    return {"outcome": "failed", "kind": "AssertionError", "input": test["call"], "output": _text(found), "expected": test["expected"]}
+    return {
+        "outcome": "failed",
+        "kind": "AssertionError",
+        "input": test["call"],
+        "output": _text(found),
+        "expected": test["expected"],
+    }
 
 
 def alike(found: Any, expected: str) -> bool:
@@ -96,7 +119,7 @@ def alike(found: Any, expected: str) -> bool:
         return False
     if isinstance(left, float) or isinstance(right, float):
         try:
-            return math.isclose(left, right, rel_tol=1e-6, abs_tol=1e-9)  # type: ignore[arg-type]
+            return math.isclose(left, right, rel_tol=1e-6, abs_tol=1e-9)
         except (TypeError, OverflowError):
             return False
     return type(left) is type(right) and bool(left == right)

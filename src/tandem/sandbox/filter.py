@@ -1,9 +1,12 @@
-"""Which system calls a run may make: a seccomp filter, made for one process.
+"""Which system calls a run may make: seccomp filters, the kernel's own gate.
 
 An allow-list: what is not named fails with "operation not permitted", so that a program gets an ordinary error and the
 unknown is refused with the dangerous. No sockets but the pair a process makes for itself, no new processes, no program
-started, no signals to others, no tracing, no io_uring, keyrings, namespaces, mounts, shared memory or memory files.
-A deny-list was rejected: it opens whatever the next kernel adds.
+started, no signals to others, no tracing, no io_uring, keyrings, namespaces, mounts, shared memory or memory files. A
+deny-list was rejected: it opens whatever the next kernel adds.
+
+It comes in two parts that add up, because installing a long one costs more than many a run takes: the list, put once on
+the warm process, and for each run a short second one that takes back what only the warm process needs.
 """
 
 from __future__ import annotations
@@ -61,19 +64,28 @@ _ALLOWED = {
     """,
 }
 
-# (name, x86-64, ARM, argument that decides, values allowed); "own" stands for this process
-_BY_ARGUMENT: tuple[tuple[str, int, int | None, int, tuple[int | str, ...]], ...] = (
+# what only the warm process needs, and no run keeps
+_WARM_ONLY = (
+    "unshare 272 97, setns 308 268, pidfd_open 434 434, pidfd_send_signal 424 424, capset 126 91, seccomp 317 277"
+)
+
+# (name, x86-64, ARM, argument that decides, values allowed)
+_BY_ARGUMENT: tuple[tuple[str, int, int | None, int, tuple[int, ...]], ...] = (
     ("socketpair", 53, 199, 0, (1,)),  # AF_UNIX: an event loop wakes itself through one
-    ("ioctl", 16, 29, 1, (0x5401, 0x5413, 0x5421, 0x541B, 0x5450, 0x5451)),  # terminal?, size, non-blocking, waiting, exec
+    (
+        "ioctl",
+        16,
+        29,
+        1,
+        (0x5401, 0x5413, 0x5421, 0x541B, 0x5450, 0x5451),
+    ),  # terminal?, size, non-blocking, waiting, exec
     ("prctl", 157, 167, 0, (15, 16, 0x53564D41)),  # name of a thread, name of a mapping
     ("arch_prctl", 158, None, 0, (0x1002, 0x1003)),  # thread-local storage
-    ("kill", 62, 129, 0, ("own",)),
-    ("tgkill", 234, 131, 0, ("own",)),
-    ("prlimit64", 302, 261, 0, (0, "own")),
+    ("prlimit64", 302, 261, 0, (0,)),
 )
-_FCNTL, _FCNTL_REFUSED = {"x86_64": 72, "aarch64": 25}, (8, 10, 15)  # whom to signal, by which signal: a way to reach others
-_CLONE, _CLONE_THREAD = {"x86_64": 56, "aarch64": 220}, 0x10000
-_CLONE3 = 435
+_SIGNALS = "kill 62 129, tgkill 234 131"
+_FCNTL, _FCNTL_REFUSED = (72, 25), (8, 10, 15)  # whom to signal, by which signal: a way to reach others
+_CLONE, _CLONE3, _CLONE_THREAD = (56, 220), 435, 0x10000
 _MACHINE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -81,41 +93,67 @@ _EPERM, _ENOSYS = 1, 38
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _X32 = 0x40000000
+_COLUMN = 1 if platform.machine() == "x86_64" else 2
+_Instruction: TypeAlias = tuple[int, int, int, int]
+_REFUSE: _Instruction = _RETURN, 0, 0, _ERRNO | _EPERM
+_PASS: _Instruction = _RETURN, 0, 0, _ALLOW
 
 
-@cache
-def program(own: int, *, also: tuple[int, ...] = ()) -> bytes:
-    """BPF instructions that hold one process to the list.
-
-    `own` is the process's own number as it sees it, the only one it may signal. `also` are numbers of further calls to
-    let through: what a test of the other layers switches off here.
-    """
-    machine = platform.machine()
-    refuse = _RETURN, 0, 0, _ERRNO | _EPERM
-    allow = _RETURN, 0, 0, _ALLOW
+def warm() -> bytes:
+    """BPF instructions for the warm process: the list, and what it needs to start and end runs."""
     code = [
         (_LOAD, 0, 0, _ARCHITECTURE),
-        (_EQUAL, 1, 0, _MACHINE[machine]),
+        (_EQUAL, 1, 0, _MACHINE[platform.machine()]),
         (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, _NUMBER),
     ]
-    if machine == "x86_64":
-        code += [(_AT_LEAST, 0, 1, _X32), refuse]
-    code += [(_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]  # its flags lie in memory: the library falls back
-    code += [(_EQUAL, 0, 4, _CLONE[machine]), (_LOAD, 0, 0, _ARGUMENTS), (_ANY_BIT, 0, 1, _CLONE_THREAD), allow, refuse]
+    if platform.machine() == "x86_64":
+        code += [(_AT_LEAST, 0, 1, _X32), _REFUSE]
+    code += [
+        (_EQUAL, 0, 1, _CLONE3),
+        (_RETURN, 0, 0, _ERRNO | _ENOSYS),
+    ]  # its flags lie in memory: the library falls back
     for _, x86, arm, argument, values in _BY_ARGUMENT:
-        number = x86 if machine == "x86_64" else arm
+        number = x86 if _COLUMN == 1 else arm
         if number is not None:
-            tests = [i for v in values for i in ((_EQUAL, 0, 1, own if v == "own" else int(v)), allow)]
-            code += [(_EQUAL, 0, len(tests) + 2, number), (_LOAD, 0, 0, _ARGUMENTS + 8 * argument), *tests, refuse]
-    tests = [i for v in _FCNTL_REFUSED for i in ((_EQUAL, 0, 1, v), refuse)]
-    code += [(_EQUAL, 0, len(tests) + 2, _FCNTL[machine]), (_LOAD, 0, 0, _ARGUMENTS + 8), *tests, allow]
-    # the list is searched, not walked: the kernel tries every new filter on every system call there is
-    code += _search(_intervals({*numbers(), *also}), allow, refuse)
+            code += _only(number, argument, values)
+    refused = [i for v in _FCNTL_REFUSED for i in ((_EQUAL, 0, 1, v), _REFUSE)]
+    code += [(_EQUAL, 0, len(refused) + 2, _FCNTL[_COLUMN - 1]), (_LOAD, 0, 0, _ARGUMENTS + 8), *refused, _PASS]
+    code += _search(_intervals({*numbers(), *_numbers(_WARM_ONLY), *_numbers(_SIGNALS), _CLONE[_COLUMN - 1]}))
+    return _packed(code)
+
+
+@cache
+def run(own: int) -> bytes:
+    """BPF instructions that a run adds; `own` is its process number as it sees it, the only one it may signal."""
+    code = [(_LOAD, 0, 0, _NUMBER)]
+    for number in _numbers(_WARM_ONLY):
+        code += [(_EQUAL, 0, 1, number), _REFUSE]
+    for number in _numbers(_SIGNALS):
+        code += _only(number, 0, (own,))
+    flags = [(_LOAD, 0, 0, _ARGUMENTS), (_ANY_BIT, 0, 1, _CLONE_THREAD), _PASS, _REFUSE]
+    code += [(_EQUAL, 0, len(flags), _CLONE[_COLUMN - 1]), *flags, _PASS]
+    return _packed(code)
+
+
+def numbers() -> list[int]:
+    """Numbers of the calls that are allowed whatever their arguments, on this machine."""
+    return [n for group in _ALLOWED.values() for n in _numbers(group)]
+
+
+def _numbers(group: str) -> list[int]:
+    rows = (entry.split() for entry in group.split(","))
+    return [int(row[_COLUMN]) for row in rows if row[_COLUMN] != "-"]
+
+
+def _only(number: int, argument: int, values: tuple[int, ...]) -> list[_Instruction]:
+    """This call passes with these values of one argument, and no others."""
+    tests = [i for v in values for i in ((_EQUAL, 0, 1, v), _PASS)]
+    return [(_EQUAL, 0, len(tests) + 2, number), (_LOAD, 0, 0, _ARGUMENTS + 8 * argument), *tests, _REFUSE]
+
+
+def _packed(code: list[_Instruction]) -> bytes:
     return b"".join(struct.pack("HBBI", *instruction) for instruction in code)
-
-
-_Instruction: TypeAlias = tuple[int, int, int, int]
 
 
 def _intervals(allowed: set[int]) -> list[tuple[int, bool]]:
@@ -127,17 +165,10 @@ def _intervals(allowed: set[int]) -> list[tuple[int, bool]]:
     return stretches
 
 
-def _search(stretches: list[tuple[int, bool]], allow: _Instruction, refuse: _Instruction) -> list[_Instruction]:
+def _search(stretches: list[tuple[int, bool]]) -> list[_Instruction]:
     """A binary search for the stretch a number lies in."""
     if len(stretches) == 1:
-        return [allow if stretches[0][1] else refuse]
+        return [_PASS if stretches[0][1] else _REFUSE]
     middle = len(stretches) // 2
-    below, above = (_search(part, allow, refuse) for part in (stretches[:middle], stretches[middle:]))
+    below, above = (_search(part) for part in (stretches[:middle], stretches[middle:]))
     return [(_AT_LEAST, len(below), 0, stretches[middle][0]), *below, *above]
-
-
-def numbers() -> list[int]:
-    """Numbers of the calls that are allowed whatever their arguments, on this machine."""
-    column = 1 if platform.machine() == "x86_64" else 2
-    rows = (entry.split() for group in _ALLOWED.values() for entry in group.split(","))
-    return [int(row[column]) for row in rows if row[column] != "-"]

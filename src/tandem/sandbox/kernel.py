@@ -1,6 +1,6 @@
-"""System calls that the standard library does not offer, one thin function each; an error is an `OSError` that names it.
+"""System calls that the standard library does not offer, a thin function each; an error is an `OSError` with its name.
 
-Linux on x86-64 and 64-bit ARM. Loaded by the warm process before anything untrusted runs; nothing here decides anything.
+Linux on x86-64 and 64-bit ARM. Loaded by the warm process before anything untrusted runs; it decides nothing.
 """
 
 from __future__ import annotations
@@ -74,11 +74,6 @@ def read_only_here(target: str) -> None:
     """The same for one mount alone, not for those below it."""
     attributes = struct.pack("QQQQ", _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV, 0, 0, 0)
     _syscall("mount_setattr", _MOUNT_SETATTR, _AT_FDCWD, _bytes(target), 0, attributes, len(attributes))
-
-
-def unmount(target: str) -> None:
-    """Take a mount away; whoever still has it open keeps it."""
-    _call("umount2", _bytes(target), MNT_DETACH)
 
 
 def change_root(root: str) -> None:

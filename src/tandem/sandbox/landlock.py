@@ -13,14 +13,14 @@ from collections.abc import Iterable
 from tandem.sandbox import kernel
 
 _EXECUTE, _WRITE, _READ, _READ_FOLDER = 1, 2, 4, 8
-_FOLDER_CHANGES = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 12  # remove both kinds; make a folder, a file, a symbolic link
+_FOLDER_CHANGES = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 12  # remove both kinds; make folder, file, symbolic link
 _MOVE, _TRUNCATE, _CONTROL = 1 << 13, 1 << 14, 1 << 15
 _BY_VERSION = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
 _ON_A_FILE = _EXECUTE | _WRITE | _READ | _TRUNCATE | _CONTROL
 
 
 def rules(version: int, readable: Iterable[str], writable: Iterable[str]) -> int:
-    """A rule set: read below `readable`, read and write below `writable`, nothing else. Places that are missing are passed over.
+    """A rule set: read below `readable`, read and write below `writable`, nothing else; missing places are passed over.
 
     Returns its file descriptor; `kernel.landlock_enforce` puts it into force.
     """

@@ -1,7 +1,7 @@
 """How much one run may take, and the kernel's own limits that hold it to that.
 
-Wall and CPU time are watched from outside (see `worker`); here are the limits a process carries itself. The address space
-is limited relative to what the warm process maps already: libraries reserve far more than they use.
+Wall and CPU time are watched from outside (see `worker`); here are the limits a process carries itself. The address
+space is limited relative to what the warm process maps already: libraries reserve far more than they use.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tandem.errors import UserError
 
 MIB = 1 << 20
 DAY = 86_400
+_LAST_OF_THE_WARM = 32
 
 
 @dataclass(frozen=True)
@@ -52,21 +53,28 @@ def mapped(proc: int) -> int:
         return 0
 
 
-def hold_all(held: dict[str, Any], *, count_processes: bool) -> None:
-    """Limits that are the same for every run: set once on the warm process, and inherited."""
+def hold_all(held: dict[str, Any], already: int, *, count_processes: bool) -> None:
+    """Limits that every run inherits from the warm process; `already` is the address space it maps (see `mapped`)."""
     _set(resource.RLIMIT_FSIZE, held["scratch"])
-    _set(resource.RLIMIT_NOFILE, max(held["files"], 64))
+    _set(resource.RLIMIT_NOFILE, _LAST_OF_THE_WARM + held["files"])
     _set(resource.RLIMIT_CORE, 0)
     for name in ("RLIMIT_MSGQUEUE", "RLIMIT_MEMLOCK", "RLIMIT_RTPRIO"):
         if hasattr(resource, name):
             _set(getattr(resource, name), 0)
     if count_processes:  # counted per user: only meaningful where the runs have a user to themselves
         _set(resource.RLIMIT_NPROC, held["threads"] + 4)  # beside the warm process and an examiner
+    _memory(held["memory"], already)
 
 
-def hold(cpu: float, memory: int, already: int) -> None:
-    """Limits of one run; `already` is the address space it began with (see `mapped`)."""
-    _set(resource.RLIMIT_CPU, math.ceil(cpu) + 1)  # whole seconds only: the watch outside is finer, this is its net
+def hold(cpu: float, memory: int | None, already: int) -> None:
+    """Limits of one run: processor time, and memory where it differs from the others'."""
+    seconds = math.ceil(cpu) + 1  # whole seconds only: the watch outside is finer, this is its net
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    if memory is not None:
+        _memory(memory, already)
+
+
+def _memory(memory: int, already: int) -> None:
     if already:
         _set(resource.RLIMIT_AS, already + memory)
     _set(resource.RLIMIT_DATA, memory + min(already, 256 * MIB))

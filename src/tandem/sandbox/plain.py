@@ -1,9 +1,9 @@
 """Plain data over a pipe: the only thing that passes between a run and whoever judges it.
 
-Numbers, texts, bytes, lists, tuples, sets, dictionaries and the standard library's own value types, as JSON with tags. What
-is read becomes an object of exactly these types, so that comparing it calls no method that a run has written. Anything
-else becomes a `Handle`: a name for an object that stays where it is. Neither pickle nor marshal: both run or crash on
-what a stranger wrote.
+Numbers, texts, bytes, lists, tuples, sets, dictionaries and the standard library's own value types, as JSON with tags.
+What is read becomes an object of exactly these types, so that comparing it calls no method that a run has written.
+Anything else becomes a `Handle`: a name for an object that stays where it is. Neither pickle nor marshal: both run or
+crash on what a stranger wrote.
 """
 
 from __future__ import annotations
@@ -25,7 +25,22 @@ LARGEST = 32 << 20
 DEEPEST = 200
 """Levels of nesting that are written or read."""
 _EXACT_INTEGER = 1 << 53
-_TYPES = {t.__name__: t for t in (int, float, str, bool, list, tuple, dict, set, frozenset, bytes, complex, object, type(None))}
+_NAMED: tuple[type, ...] = (
+    int,
+    float,
+    str,
+    bool,
+    list,
+    tuple,
+    dict,
+    set,
+    frozenset,
+    bytes,
+    complex,
+    object,
+    type(None),
+)
+_TYPES = {t.__name__: t for t in _NAMED}
 
 
 class TooLarge(ValueError):  # noqa: N818 — a named outcome
@@ -45,7 +60,7 @@ class Handle:
 
 
 def pack(value: Any, keep: Callable[[Any], Handle] | None = None, depth: int = 0) -> Any:
-    """A value as JSON can write it; `keep` gives the handle of what is not plain (without it, that is a `TypeError`)."""
+    """A value as JSON can write it; `keep` gives the handle of what is not plain (without it, a `TypeError`)."""
     kind = type(value)
     if value is None or kind is bool or kind is str:
         return value
@@ -62,7 +77,7 @@ def pack(value: Any, keep: Callable[[Any], Handle] | None = None, depth: int = 0
     for tag, (cls, write, _) in _KINDS.items():
         if kind is cls:
             return {"t": tag, "v": write(value, lambda v: pack(v, keep, depth + 1))}
-    if kind is type and _TYPES.get(value.__name__) is value:
+    if kind is type and value in _NAMED:
         return {"t": "type", "v": value.__name__}
     simpler = _simpler(value)
     if simpler is not value:
@@ -96,10 +111,13 @@ def unpack(value: Any, meet: Callable[[Handle], Any] = lambda h: h) -> Any:
 
 def dumps(message: Any) -> bytes:
     """A message with its length in front. Raises `TooLarge`."""
-    body = json.dumps(message, separators=(",", ":")).encode()
+    body = _encode(message).encode()
     if len(body) > LARGEST:
         raise TooLarge(f"a message of {len(body):,} bytes is over the limit of {LARGEST:,}")
     return struct.pack("!I", len(body)) + body
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def loads(body: bytes) -> Any:
@@ -115,7 +133,7 @@ class Closed(Exception):  # noqa: N818 — a named outcome
 
 
 class Channel:
-    """Messages over an open descriptor, one at a time; bare system calls, since a run lasts about as long as they do."""
+    """Messages over an open descriptor, one at a time, by bare system calls: a run lasts hardly longer than they do."""
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
@@ -155,7 +173,7 @@ class Channel:
 
 
 def _simpler(value: Any) -> Any:
-    """A NumPy number or array as Python's own; an object of a class made from a plain one as that; else the value itself."""
+    """A NumPy value as Python's own; an object of a class made from a plain one as that; else the value itself."""
     kind = type(value)
     module = getattr(kind, "__module__", "")
     if module == "numpy" and hasattr(kind, "tolist"):
@@ -168,7 +186,7 @@ def _simpler(value: Any) -> Any:
     return value
 
 
-_VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
+_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 _Walk = Callable[[Any], Any]
 
 

@@ -1,7 +1,7 @@
 """Inside the examiner: what stands for the functions and objects of a program that runs in another process.
 
-Using one sends a message and reads plain data back. Such an object equals only itself: what a program says about its own
-equality, truth or hash is never asked.
+Using one sends a message and reads plain data back. Such an object equals only itself: what a program says about its
+own equality, truth or hash is never asked.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Remote:
     def __init__(self, program: Program, handle: plain.Handle, label: str) -> None:
         self.__dict__.update(_program=program, handle=handle, label=label or handle.kind)
 
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
+    def __call__(self, *arguments: Any, **named: Any) -> Any:  # noqa: D102
         return self._program.call(self, arguments, named)
 
     def __getattr__(self, name: str) -> Any:
@@ -144,13 +144,19 @@ class Remote:
         self._program.ask("setattr", [self, name, value])
 
     def __iter__(self) -> Iterator[Any]:
-        return self._program.iterate(self)
+        program: Program = self._program
+        return program.iterate(self)
 
     def __bool__(self) -> bool:
         return True  # an object is true; its own opinion is not asked
 
     def __repr__(self) -> str:
         return f"<{self.handle.kind} object of the program>"
+
+
+def is_module(value: Any) -> bool:
+    """Whether something of the program is a module it imported."""
+    return isinstance(value, Remote) and value.handle.kind == "module"
 
 
 def _deed(name: str) -> Any:
@@ -160,7 +166,21 @@ def _deed(name: str) -> Any:
     return method
 
 
-for _name in ("getitem", "setitem", "delitem", "contains", "len", "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "neg"):
+for _name in (
+    "getitem",
+    "setitem",
+    "delitem",
+    "contains",
+    "len",
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "neg",
+):
     setattr(Remote, f"__{_name}__", _deed(_name))
 for _name in ("lt", "le", "gt", "ge", "str"):
     setattr(Remote, f"__{_name}__", _deed(_name))

@@ -1,7 +1,7 @@
 """What came of a run, in words: passed, failed, error, timeout, died; and what is no verdict at all.
 
 Made in the parent out of plain records: the examiner's report, how the kernel says the processes ended, which limit was
-reached. `broken` (the tests) and `infrastructure` (the sandbox) say nothing about the program and are never counted as wrong.
+reached. `broken` (the tests) and `infrastructure` (the sandbox) say nothing about the program and never count as wrong.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 Outcome: TypeAlias = Literal["passed", "failed", "error", "timeout", "died", "broken", "infrastructure"]
-"""passed: every test. failed: an assertion does not hold. error: the program raised. timeout: clock or processor time ran out.
-died: the process ended by itself. broken: a test cannot be run. infrastructure: the sandbox itself failed."""
+"""passed: every test. failed: an assertion does not hold. error: the program raised. timeout: clock or processor time
+ran out. died: the process ended by itself. broken: a test cannot be run. infrastructure: the sandbox itself failed."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Ran:
     """What came of a program that was simply run."""
 
     outcome: Outcome
-    """`passed` when it ended by itself with status 0, `error` with another status, `timeout`, `died`, `infrastructure`."""
+    """`passed`: it ended by itself with status 0; `error`: with another; `timeout`, `died`, `infrastructure`."""
     status: int
     """Exit status; minus the signal's number when one ended it."""
     out: str
@@ -113,7 +113,9 @@ def infrastructure(text: str) -> Verdict:
     return Verdict("infrastructure", (), text)
 
 
-def judge(tests: Tests, lines: Sequence[Mapping[str, Any]], ended: Mapping[str, Any], printed: str, unconfined: int) -> Verdict:
+def judge(
+    tests: Tests, lines: Sequence[Mapping[str, Any]], ended: Mapping[str, Any], printed: str, unconfined: int
+) -> Verdict:
     """A verdict out of the examiner's report and how the processes ended."""
     program, examiner = ended["children"]
     facts = {
@@ -140,11 +142,15 @@ def judge(tests: Tests, lines: Sequence[Mapping[str, Any]], ended: Mapping[str, 
     return Verdict(first.outcome, tuple(results), _sentence(first), **facts)
 
 
-_LATE = {"wall": "out of time on the clock", "cpu": "out of processor time", "scratch": "too much written to its folder"}
+_LATE = {
+    "wall": "out of time on the clock",
+    "cpu": "out of processor time",
+    "scratch": "too much written to its folder",
+}
 
 
 def _result(line: Mapping[str, Any], code: int, stopped: str | None) -> TestResult:
-    outcome = line["outcome"] if line.get("outcome") in get_args(Outcome) else "died"
+    outcome: Outcome = line["outcome"] if line.get("outcome") in get_args(Outcome) else "died"
     text = str(line.get("text", ""))
     if outcome == "died":
         if code == -signal.SIGXCPU or stopped in ("cpu", "wall"):

@@ -1,8 +1,8 @@
-"""What a run can see: namespaces of its own, and a file system that holds the interpreter, its libraries and one scratch folder.
+"""What a run can see: namespaces of its own, and a file system of the interpreter, its libraries and a scratch folder.
 
-The warm process enters these once, before it runs anything; each run then only forks. Started by root it becomes `nobody`
-first, so that not even a mistake here leaves a run with root's files. There is no `/proc`, no home, no temporary folder of
-others, no network device that is up.
+The warm process enters these once, before it runs anything; each run then only forks. Started by root it becomes
+`nobody` first, so that not even a mistake here leaves a run with root's files. There is no `/proc`, no home, no
+temporary folder of others, no network device that is up.
 """
 
 from __future__ import annotations
@@ -23,11 +23,20 @@ SCRATCH = "/scratch"
 """The run's own writable folder, where the view is in force."""
 _NOBODY = 65534
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
-_COMMON = ("/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo", "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
+_COMMON = (
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/usr/share/zoneinfo",
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+)
 
 
 def readable(also: Iterable[str] = ()) -> list[str]:
-    """Places a run may read: the interpreter's library, installed packages, shared libraries, a few devices, and `also`.
+    """Places a run may read: the interpreter's library, packages, shared libraries, a few devices, and `also`.
 
     A place inside another is left out; nothing that is someone's home as a whole is ever among them.
     """
@@ -36,7 +45,8 @@ def readable(also: Iterable[str] = ()) -> list[str]:
     wanted += [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), *site.getsitepackages()]
     base = sysconfig.get_config_var("LIBDIR")
     wanted += [os.path.join(base, name) for name in _shared(base)] if base else []  # noqa: PTH118
-    found = sorted({os.path.realpath(p) for p in wanted if p and os.path.exists(p)} | {p for p in wanted if os.path.islink(p)})
+    real = {os.path.realpath(p) for p in wanted if p and Path(p).exists()}
+    found = sorted(real | {p for p in wanted if Path(p).is_symlink()})
     keep: list[str] = []
     for place in found:
         if not any(place == k or place.startswith(k + "/") for k in keep):
@@ -46,12 +56,12 @@ def readable(also: Iterable[str] = ()) -> list[str]:
 
 def _shared(folder: str) -> list[str]:
     with contextlib.suppress(OSError):
-        return [n for n in os.listdir(folder) if ".so" in n and n.startswith("libpython")]
+        return [p.name for p in Path(folder).iterdir() if ".so" in p.name and p.name.startswith("libpython")]
     return []
 
 
 def enter(places: list[str]) -> tuple[dict[str, str], int]:
-    """Enter user, mount, network, process, IPC and host-name namespaces, and the view; the caller goes on as their first process.
+    """Enter namespaces (user, mount, network, process, IPC, host name) and the view; go on as their first process.
 
     Returns the layers that are in force with a note for each that is not ("" means active), and an open handle on
     the process namespace (-1 without one). The calling process stays behind as the parent that waits, and ends with
@@ -117,14 +127,16 @@ def _build(places: list[str]) -> None:
     """A root of its own on a memory file system: `places` read-only, an empty folder for scratch, nothing else."""
     opened = {place: os.open(place, os.O_PATH | os.O_NOFOLLOW) for place in places}
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
-    root = "/tmp" if Path("/tmp").is_dir() else "/mnt"  # any folder: what is mounted on it is seen by this process alone
+    root = (
+        "/tmp" if Path("/tmp").is_dir() else "/mnt"
+    )  # any folder: what is mounted on it is seen by this process alone
     kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=4m,mode=755")
     for place, source in opened.items():
         target = Path(root + place)
         target.parent.mkdir(parents=True, exist_ok=True)
         mode = os.fstat(source).st_mode
         if stat.S_ISLNK(mode):
-            target.symlink_to(os.readlink("", dir_fd=source))  # noqa: PTH115
+            target.symlink_to(os.readlink("", dir_fd=source))
             continue
         if stat.S_ISDIR(mode):
             target.mkdir(exist_ok=True)
@@ -141,7 +153,7 @@ def _build(places: list[str]) -> None:
 
 
 class Scratch:
-    """The one folder a run may write: empty at every start, of limited size where a memory file system can be mounted."""
+    """The one folder a run may write: empty at every start, of limited size where a memory file system can be had."""
 
     def __init__(self, size: int, mounted: bool) -> None:
         self.size = size
@@ -151,16 +163,28 @@ class Scratch:
             self._mount()
 
     def renew(self) -> None:
-        """Empty it, if the run before left anything; that run's processes have ended."""
-        with os.scandir(self.folder) as entries:
-            if next(entries, None) is None:
+        """Empty it, if the run before left anything; that run's processes have ended.
+
+        Folders are emptied into the top one instead of walked down: what an untrusted program built may be deeper than
+        any path. No link is followed.
+        """
+        number = 0
+        while True:
+            with os.scandir(self.folder) as entries:
+                found = [(e.path, e.is_dir(follow_symlinks=False)) for e in entries]
+            if not found:
                 return
-        if self.mounted:  # no walk through what an untrusted program built: it may be deeper than any path
-            kernel.unmount(SCRATCH)
-            self._mount()
-        else:
-            self.remove()
-            Path(self.folder).mkdir(mode=0o700)
+            for path, is_folder in found:
+                if not is_folder:
+                    os.unlink(path)  # noqa: PTH108
+                    continue
+                os.chmod(path, 0o700)  # noqa: PTH101 — a run may have closed it to itself
+                with os.scandir(path) as inner:
+                    below = [e.path for e in inner]
+                for one in below:
+                    number += 1
+                    os.rename(one, os.path.join(self.folder, f"{number}.left"))  # noqa: PTH104, PTH118
+                os.rmdir(path)  # noqa: PTH106
 
     def bytes(self) -> int:
         """Bytes in it, where nothing else limits them."""

@@ -1,8 +1,8 @@
 """The warm process: started clean, confined once, then one fork for each run.
 
-It never reads a program, a test or an answer: those travel in files that only the child opens, so nothing of one run can be
-found in the memory of the next. It starts children, keeps their deadlines, ends them with everything they started, and
-reports how they ended. Closing its control channel ends it and all it runs.
+It never reads a program, a test or an answer: those travel in files that only the child opens, so nothing of one run
+can be found in the memory of the next. It starts children, keeps their deadlines, ends them with everything they
+started, and reports how they ended. Closing its control channel ends it and all it runs.
 """
 
 from __future__ import annotations
@@ -50,37 +50,49 @@ class Worker:
     def __init__(self, control: socket.socket, settings: dict[str, Any]) -> None:
         self._control = control
         self._kept: _Examiner | None = None
-        off = set(settings["off"])
+        off, held = set(settings["off"]), settings["limits"]
         absent = [m for m in settings["preload"] if not _imported(m)]
         places = view.readable(settings["readable"])
         proc = os.open("/proc", os.O_PATH) if kernel.LINUX else -1
-        found: dict[str, str] = dict.fromkeys(("users", "files", "network", "processes", "ipc"), "switched off")
+        found = dict.fromkeys(("users", "files", "network", "processes", "ipc"), "switched off")
         self._namespace = -1
-        if not off & {"users", "files", "network", "processes", "ipc"}:
+        if not off & found.keys():
             found, self._namespace = view.enter(places)
         found |= _own_layers(off)
-        self._scratch = view.Scratch(settings["limits"]["scratch"], mounted=not found["files"])
-        rules = reading = -1
-        if not found["landlock"]:
-            version = kernel.landlock_version()
-            rules = landlock.rules(version, places, [self._scratch.folder, "/dev/null"])
-            reading = landlock.rules(version, places, ["/dev/null"])
         on = frozenset(name for name in layers.ALL if not found[name])
-        devnull = os.open("/dev/null", os.O_RDWR)
-        if "limits" in on:
-            limits.hold_all(settings["limits"], count_processes="users" in on)
+        self._scratch = view.Scratch(held["scratch"], mounted="files" in on)
         for module in settings["prepare"]:
             importlib.import_module(module["module"]).prepare(module["with"])
         mapped = limits.mapped(proc)
-        if proc >= 0:
-            os.close(proc)
-        self._place = child.Confinement(on, mapped, rules, reading, self._scratch.folder, devnull)
-        filter.program(1)  # what a run's first process needs, made once
+        self._place = child.Confinement(on, mapped, held["memory"], self._scratch.folder)
+        os.chdir(self._scratch.folder)
+        os.dup2(os.open("/dev/null", os.O_RDWR), 0)
+        filter.run(1)  # what the first process of a namespace needs, made once
+        self._confine(on, places, held)
+        _only_keep(control.fileno(), self._namespace)
         gc.collect()
         gc.disable()
         gc.freeze()
-        report = {"active": sorted(on), "missing": {n: w for n, w in found.items() if w}, "absent": absent, "places": places}
+        report = {
+            "active": sorted(on),
+            "missing": {n: w for n, w in found.items() if w},
+            "absent": absent,
+            "places": places,
+        }
         control.send(json.dumps(report).encode())
+
+    def _confine(self, on: frozenset[str], places: list[str], held: dict[str, Any]) -> None:
+        """Put on what every run inherits."""
+        if "limits" in on:
+            limits.hold_all(held, self._place.mapped, count_processes="users" in on)
+        if {"landlock", "privileges", "seccomp"} & on:
+            kernel.no_new_privileges()
+        if "landlock" in on:
+            rules = landlock.rules(kernel.landlock_version(), places, [self._scratch.folder, "/dev/null"])
+            kernel.landlock_enforce(rules)
+            os.close(rules)
+        if "seccomp" in on:
+            kernel.install_filter(filter.warm())
 
     def serve(self) -> None:
         """Answer requests until the channel closes."""
@@ -120,7 +132,11 @@ class Worker:
                 end.close()
         stopped = self._watch(parts, held, started)
         told = [part.end() for part in (reversed(parts) if stopped is None else parts)]
-        return {"stopped": stopped, "wall": time.monotonic() - started, "children": told[::-1] if stopped is None else told}
+        return {
+            "stopped": stopped,
+            "wall": time.monotonic() - started,
+            "children": told[::-1] if stopped is None else told,
+        }
 
     def _fork(self, role: str, held: dict[str, Any], handles: Sequence[int]) -> _Child:
         """A child in a process namespace of its own, where there are namespaces."""
@@ -192,9 +208,7 @@ class _Child:
             return 0.0
 
     def end(self) -> dict[str, Any]:
-        """End it with everything in its process group and namespace; how it ended and what it used."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.number, signal.SIGKILL)
+        """End it with everything in its namespace; how it ended and what it used."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.handle, signal.SIGKILL)
         os.close(self.handle)
@@ -241,6 +255,16 @@ class _Examiner:
             signal.pidfd_send_signal(self.process.handle, signal.SIGKILL)
         self.served = _EXAMINATIONS  # the next examination begins with a new one
         return {"code": -signal.SIGKILL, "cpu": self.seconds(), "peak": 0}
+
+
+def _only_keep(*handles: int) -> None:
+    """Close everything else."""
+    wanted = [h for h in handles if h >= 0]
+    last = 2
+    for handle in sorted(wanted):
+        os.closerange(last + 1, handle)
+        last = handle
+    os.closerange(last + 1, 1 << 16)
 
 
 def _own_layers(off: set[str]) -> dict[str, str]:
