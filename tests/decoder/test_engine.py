@@ -120,11 +120,19 @@ def jobs(draw):
     return made
 
 
-@given(jobs(), st.sampled_from(MODELS), st.sampled_from([1, 3, 256]), st.sampled_from([1, 40, 2048]), st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_mix_of_requests_equals_plain_passes(mix, model, rows, pass_tokens, tight):
+@given(
+    jobs(),
+    st.sampled_from(MODELS),
+    st.sampled_from([1, 3, 256]),
+    st.sampled_from([1, 40, 2048]),
+    st.booleans(),
+    st.sampled_from([1, 2, 7]),
+)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_mix_of_requests_equals_plain_passes(mix, model, rows, pass_tokens, tight, together):
     engine = Engine(model, rows=rows, pass_tokens=pass_tokens, memory=30_000 if tight else 1 << 30)
-    check(model, mix, engine)
+    for at in range(0, len(mix), together):
+        check(model, mix[at : at + together], engine)
 
 
 def test_requests_that_come_later_use_what_is_kept_and_equal_plain_passes():
@@ -149,6 +157,39 @@ def test_single_token_choices_cost_one_place_more_than_nothing():
     context = list(range(40))
     run(engine, [Scoring([[*context, i] for i in range(4)], [40] * 4, lambda result: None)])
     assert engine.tokens_computed == 40
+
+
+def test_scores_asked_one_after_another_read_their_common_beginning_once():
+    engine, rng = Engine(MODELS[0]), np.random.default_rng(5)
+    examples = rng.integers(0, 61, 100).tolist()
+    read = []
+    for _ in range(4):
+        context = [*examples, *rng.integers(0, 61, 20).tolist()]
+        before = engine.tokens_computed
+        check(MODELS[0], [Scoring([[*context, i] for i in range(4)], [120] * 4, print)], engine)
+        read.append(engine.tokens_computed - before)
+    assert read == [120, 20, 20, 20]
+
+
+def test_choices_of_one_context_asked_one_after_another_read_it_once():
+    engine, context = Engine(MODELS[0]), [i % 61 for i in range(90)]
+    for i in range(5):
+        check(MODELS[0], [Scoring([[*context, i, 3]], [90], print)], engine)
+    assert engine.tokens_computed == 91 + 4 * 2
+
+
+def test_texts_scored_beside_many_others_leave_only_what_they_share():
+    engine, rng = Engine(MODELS[0]), np.random.default_rng(6)
+    shared, texts = rng.integers(0, 61, 40).tolist(), rng.integers(0, 61, (20, 30)).tolist()
+    run(engine, [Scoring([[*shared, *text, 1]], [70], lambda result: None) for text in texts])
+    assert engine.tree.held == 40
+
+
+def test_a_sample_asked_for_twice_is_refused_before_anything_runs():
+    engine = Engine(MODELS[0])
+    with pytest.raises(UserError, match="sample 3 is asked for twice"):
+        engine.add(Writing([1, 2], 3, print, samples=(0, 3, 3)))
+    assert not engine.busy
 
 
 def test_memory_stays_within_its_bound():

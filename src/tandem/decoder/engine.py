@@ -49,6 +49,8 @@ SHARE = 16
 _LONGEST = 1_024
 _WINDOW = 1_024
 _LOGIT_ROWS = 64
+_FEW = 8
+"""Requests that waited together, up to which a scored text is kept: of many, what they share is known already."""
 _KEEP = 32
 
 
@@ -69,6 +71,8 @@ class _Unit:
     """Tokens of shared spans that were computed on its account."""
     left: deque[int] = field(default_factory=deque)
     """Samples not begun."""
+    few: bool = False
+    """Whether hardly anybody waited beside it, so that what it shares with others may show later."""
 
 
 @dataclass(eq=False)
@@ -122,6 +126,11 @@ class Engine:
                     f"{len(prompt):,} tokens leave no room in a context of {self.context:,}",
                     where="prompt",
                     remedy="shorten it",
+                )
+            if len(set(job.samples)) < len(job.samples):
+                twice, _ = Counter(job.samples).most_common(1)[0]
+                raise UserError(
+                    f"sample {twice} is asked for twice", where="samples", remedy="give each sample a number of its own"
                 )
             # In parts, so that neither rows nor memory are exceeded by one request of very many samples.
             half = self.memory // self.tree.token_bytes // 2
@@ -203,8 +212,7 @@ class Engine:
         """Move waiting requests to the start, in an order in which what they share stands together."""
         rows = len(self._writing) + sum(len(unit.left) for unit in self._starting)
         tokens = sum(len(unit.path) for unit in self._starting if unit.plan)
-        private = sum(_room(row.job, row.above) for row in self._writing)
-        private += sum(_room(unit.job, unit.kept) * len(unit.left) for unit in self._starting)
+        private = self._promised()
         while (self._window or self._waiting) and tokens < 2 * self.pass_tokens:
             if not self._window:
                 self._look_ahead()
@@ -229,6 +237,11 @@ class Engine:
             rows += len(unit.left)
             tokens += len(unit.path) if unit.plan else 0
 
+    def _promised(self) -> int:
+        """Tokens of the slots that answers in progress and about to begin may come to need."""
+        begun = sum(_room(row.job, row.above) for row in self._writing)
+        return begun + sum(_room(unit.job, unit.kept) * len(unit.left) for unit in self._starting)
+
     def _fits(self, tokens: int) -> bool:
         """Whether memory holds so many tokens beside the tree, which lets go of what nobody uses to make it so."""
         over = tokens + self.tree.bytes // self.tree.token_bytes - self.memory // self.tree.token_bytes
@@ -241,6 +254,7 @@ class Engine:
         units.sort(key=lambda unit: unit.path.astype(">u4").tobytes())
         for unit in units:
             unit.common = len(unit.path) if len(unit.left) > 1 else 0
+            unit.few = count <= _FEW
         for one, other in itertools.pairwise(units):
             both = shared(one.path, other.path)
             one.common, other.common = max(one.common, both), max(other.common, both)
@@ -287,8 +301,13 @@ class Engine:
         self._leave(unit)
 
     def _text(self, unit: _Unit) -> Segment:
+        """What is read of a text; where few wait, what the next may share is kept if there is room for it."""
         assert unit.leaf is not None and unit.plan is not None
-        return Segment(unit.leaf, unit.plan.tokens[unit.kept :], branches=unit.plan.branches)
+        own = unit.path[unit.kept :]
+        kept = None
+        if unit.few and len(own) >= SHARE and self._fits(self._promised() + len(own)):
+            kept = self.tree.beside(unit.leaf, own)
+        return Segment(unit.leaf, unit.plan.tokens[unit.kept :], fills=kept, branches=unit.plan.branches)
 
     # ── what came out ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -300,10 +319,15 @@ class Engine:
             if unit.plan
         ]
         plans = [unit.plan for unit in units if unit.plan]
-        for unit, result in zip(units, scored(x_ND, plans, places, self._logits), strict=True):
+        results = scored(x_ND, plans, places, self._logits)
+        sound = [all(math.isfinite(one.logprob) for one in result) for result in results]
+        for segment, fine in zip(segments, sound, strict=True):
+            if segment.fills is not None:
+                (self.tree.adopt if fine else self.tree.let_go)(segment.fills)
+        for unit, result, fine in zip(units, results, sound, strict=True):
             self._leave(unit)
             assert isinstance(unit.job, Scoring)
-            if all(math.isfinite(one.logprob) for one in result):
+            if fine:
                 unit.job.ended(result)
             else:
                 self._lose(unit.job, not_finite())
@@ -371,9 +395,14 @@ class Engine:
 
     def _give(self, row: _Row) -> None:
         """Leave what a lone answer computed in the tree, for the next turn of its conversation."""
-        if self._fits(row.tail.length + sum(_room(other.job, other.above) for other in self._writing)):
+        if self._fits(row.tail.length + self._promised()):
             text = [*row.job.prompt[row.above :], *row.answer][: row.tail.length]
-            self.tree.give(row.leaf, np.asarray(text, dtype=np.int32), *row.tail.kept())
+            node = self.tree.beside(row.leaf, np.asarray(text, dtype=np.int32))
+            keys, values = row.tail.kept()
+            assert node.keys_LGSK is not None and node.values_LGSK is not None
+            node.keys_LGSK.copy_(keys)
+            node.values_LGSK.copy_(values)
+            self.tree.adopt(node)
 
     def _lose(self, job: Writing | Scoring, e: Exception) -> None:
         """End one request by an error; the others go on."""

@@ -34,7 +34,7 @@ class Segment:
     tail: Tail | None = None
     """Where its keys and values are kept, when only its row needs them."""
     fills: Node | None = None
-    """The shared span it computes."""
+    """The span whose keys and values are those of its first tokens: a shared one that it computes, or one to keep."""
     branches: Sequence[int] = ()
     """Lengths of alternatives that all follow the rest of the segment and do not see each other, at its end."""
     begin: int = 0

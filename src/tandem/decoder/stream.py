@@ -90,7 +90,8 @@ class Stream:
         for decode in self._decodes:
             decode.keep(layer, k_NGK, v_NGK)
         for segment in (*self._fills, *self._news):
-            span = slice(segment.begin, segment.begin + len(segment.tokens))
+            tokens = segment.tokens if segment.fills is None else segment.fills.tokens
+            span = slice(segment.begin, segment.begin + len(tokens))
             if segment.fills is not None:
                 assert segment.fills.keys_LGSK is not None and segment.fills.values_LGSK is not None
                 segment.fills.keys_LGSK[layer] = k_NGK[span].transpose(0, 1)

@@ -135,15 +135,29 @@ class Tree:
         self.held += len(node.tokens)
         self.pending -= len(node.tokens)
 
-    def give(self, above: Node, tokens: Ids, keys_LGSK: Tensor, values_LGSK: Tensor) -> None:
-        """Keep a copy of computed keys and values of a span behind `above`, unless another begins like it there."""
-        if int(tokens[0]) in above.children:
+    def beside(self, above: Node, tokens: Ids) -> Node:
+        """A span behind `above` with room for its keys and values, not in the tree until `adopt` puts it there."""
+        self._made += 1
+        node = Node(above, tokens, self._made)
+        sizes = (self.shape.layers, self.shape.kv_heads, len(tokens), self.shape.head_width)
+        node.keys_LGSK = torch.empty(sizes, dtype=self.dtype, device=self.device)
+        node.values_LGSK = torch.empty(sizes, dtype=self.dtype, device=self.device)
+        self.held += len(tokens)
+        return node
+
+    def adopt(self, node: Node) -> None:
+        """Put a computed span that stands beside the tree into it, unless another begins like it there."""
+        assert node.parent is not None
+        if int(node.tokens[0]) in node.parent.children:
+            self.let_go(node)
             return
         self._clock += 1
-        node = self._new(above, tokens)
         node.used = self._clock
-        node.keys_LGSK, node.values_LGSK = keys_LGSK.clone(), values_LGSK.clone()
-        self.held += len(tokens)
+        node.parent.children[int(node.tokens[0])] = node
+
+    def let_go(self, node: Node) -> None:
+        """Forget a span that stands beside the tree."""
+        self.held -= len(node.tokens)
 
     def idle(self) -> int:
         """Tokens of computed spans that could be let go: neither they nor anything behind them is in use."""
