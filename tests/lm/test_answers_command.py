@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import sys
+import threading
 
 import pytest
 from ledger_backend import Ledger
@@ -185,3 +187,39 @@ def test_a_full_disk_leaves_no_half_export(tmp_path, capsys):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "a.jsonl: cannot write" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["answers.db"]
+
+
+def test_lines_are_taken_from_a_named_pipe(recorded, tmp_path, capsys):
+    lines, pipe = tmp_path / "answers.jsonl", tmp_path / "pipe"
+    assert main(["answers", "export", str(recorded), "--out", str(lines)]) == 0
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(lines.read_bytes()))
+    writer.start()
+    assert main(["answers", "import", str(tmp_path / "copy.db"), str(pipe)]) == 0
+    writer.join()
+    assert "9 new" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("stats", "{folder}"),
+        ("show", "{folder}"),
+        ("export", "{folder}"),
+        ("export", "{file}", "--out", "{folder}"),
+        ("import", "{folder}", "{file}"),
+        ("import", "{new}", "{folder}"),
+    ],
+)
+def test_a_folder_is_called_a_folder(recorded, tmp_path, capsys, arguments):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    named = {"folder": folder, "file": recorded, "new": tmp_path / "new.db"}
+    assert main(["answers", *(argument.format(**named) for argument in arguments)]) == 2
+    assert f"{folder}: is a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["0", "-1"])
+def test_a_limit_of_nothing_is_refused(recorded, capsys, limit):
+    assert main(["answers", "show", str(recorded), "--limit", limit]) == 2
+    assert f"--limit: is {limit}\n  → give at least 1" in capsys.readouterr().err

@@ -1,6 +1,11 @@
+import fcntl
 import io
+import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -157,6 +162,40 @@ def test_torch_is_not_loaded_for_a_model_that_needs_none(rules):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "Karo\n"), done.stderr
+
+
+def on_terminal(arguments, columns=80, stdout=subprocess.PIPE):
+    """What a command writes on standard error when that is a terminal so wide, and on standard output."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    out = follower if stdout is None else stdout
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    run = subprocess.Popen(
+        [sys.executable, "-m", "tandem.cli.main", *arguments], stderr=follower, stdout=out, env=environment
+    )
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            if not (part := os.read(leader, 4096)):
+                break
+        except OSError:
+            break
+        shown += part
+    os.close(leader)
+    return run.wait(timeout=30), shown.decode(), run.stdout.read().decode() if run.stdout else ""
+
+
+@pytest.mark.parametrize("columns", [8, 40])
+def test_what_is_waited_for_never_wraps(tmp_path, columns):
+    folder = tmp_path / "a-folder-with-a-rather-long-name-of-its-own"
+    folder.mkdir()
+    (folder / "rules.toml").write_text(RULES)
+    status, shown, out = on_terminal(["ask", "--model", f"scripted:{folder}/rules.toml", "capital of Lusta"], columns)
+    assert (status, out) == (0, "Karo\n")
+    waited = [look for look in shown.split("\r\x1b[K") if "…" in look]
+    assert len(waited) == 2 and all(len(look) < columns for look in waited)
+    assert columns < 40 or waited[0].endswith("its-own/rules.toml …")
 
 
 @pytest.mark.slow

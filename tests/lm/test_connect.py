@@ -142,7 +142,14 @@ def test_an_adapter_changes_the_name_and_the_answers(folder, tmp_path, kind):
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("local:", "no folder is named"),
+        ("", "no model is named"),
+        ("local:", "local: no folder is named"),
+        ("hf:", "hf: no folder is named"),
+        ("local:+adapter:DIR", "local: no folder is named"),
+        ("scripted:", "scripted: no file is named"),
+        ("replay:", "replay: no file is named"),
+        ("replay:#name", "replay: no file is named"),
+        ("anthropic:", "no model is named"),
         ("hf:nowhere", "no such folder"),
         ("scripted:nowhere.toml", "no such file"),
         ("replay:nowhere.db", "no such file"),
@@ -150,7 +157,7 @@ def test_an_adapter_changes_the_name_and_the_answers(folder, tmp_path, kind):
         ("http://127.0.0.1:1/v1", "no model is named"),
         ("openai:gpt+adapter:DIR", "models of this machine only"),
         ("embedded+adapter:nowhere", "no adapter here"),
-        ("embedded+adapter:", "no adapter here"),
+        ("embedded+adapter:", "no adapter is named"),
         ("openai:some-model", "OPENAI_API_KEY"),
     ],
 )

@@ -41,6 +41,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int | None:
     """Do what was asked."""
+    from tandem.errors import UserError
+
+    if options.file.is_dir():
+        raise UserError("is a folder", where=str(options.file), remedy="name a file of recorded answers")
     actions = {"stats": _stats, "show": _show, "export": _export, "import": _import}
     return actions[options.action](options)
 
@@ -74,6 +78,9 @@ def _show(options: argparse.Namespace) -> None:
     from tandem.errors import UserError
     from tandem.store import Store
 
+    if options.limit < 1:
+        remedy = "give at least 1; the recorded answers as JSON lines: tandem answers export"
+        raise UserError(f"is {options.limit}", where="--limit", remedy=remedy)
     shown = 0
     with Store(options.file, read_only=True) as store:
         if options.model is not None and options.model not in store.names():
@@ -150,6 +157,8 @@ def _export(options: argparse.Namespace) -> None:
     from tandem.text import count
 
     if options.out is not None and options.out.exists():
+        if options.out.is_dir():
+            raise UserError("is a folder", where=str(options.out), remedy="name a new file")
         raise UserError("the file exists already", where=str(options.out), remedy="choose another, or remove it first")
     with Store(options.file, read_only=True) as store, contextlib.ExitStack() as undo:
         part = None if options.out is None else options.out.with_name(options.out.name + ".part")
@@ -182,8 +191,9 @@ def _import(options: argparse.Namespace) -> int:
     from tandem.text import count
 
     for name in options.lines:
-        if name != "-" and not Path(name).is_file():
-            raise UserError("no such file", where=name, remedy="name files of JSON lines, or - for standard input")
+        if name != "-" and (not Path(name).exists() or Path(name).is_dir()):
+            problem = "is a folder" if Path(name).is_dir() else "no such file"
+            raise UserError(problem, where=name, remedy="name files of JSON lines, or - for standard input")
     n_bad = 0
 
     def bad(place: str, why: str) -> None:

@@ -105,7 +105,12 @@ class _Shown:
         """A line on standard error that goes away again."""
         self.end()
         if sys.stderr.isatty():
-            print(f"{what} …", end="", file=sys.stderr, flush=True)
+            from tandem.cli.asking import columns
+
+            # A line that wraps could not be taken away whole; of a long address the end tells most.
+            room = columns() - 3
+            what = what if len(what) <= room else f"…{what[len(what) - max(0, room - 1) :]}"
+            print(f"{what} …"[: room + 2], end="", file=sys.stderr, flush=True)
             self._waiting = True
 
     def end(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -83,6 +84,13 @@ def plain_warnings() -> Iterator[None]:
         warnings.simplefilter("once", UserWarning)
         warnings.showwarning = show
         yield
+
+
+def columns() -> int:
+    """Width of the terminal that standard error is: standard output may be a file."""
+    with contextlib.suppress(OSError, ValueError):
+        return int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    return 80
 
 
 def cost_of(model: Model) -> str:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
-from tandem.cli.asking import cost_of
+from tandem.cli.asking import columns, cost_of
 from tandem.cli.progress import BETWEEN_LINES
 from tandem.text import count, duration, quantity
 
@@ -63,7 +62,7 @@ def counting(model: Model, standing: Standing, total: int) -> Iterator[Callable[
         while True:
             await asyncio.sleep(BETWEEN_DRAWINGS if live else BETWEEN_LINES)
             if live:
-                width = shutil.get_terminal_size().columns - 1
+                width = columns() - 1
                 print(f"\r\x1b[K{look()[:width]}", end="", file=sys.stderr, flush=True)
             else:
                 print(look(), file=sys.stderr, flush=True)

@@ -31,6 +31,8 @@ FORMS = {
 }
 """Every form of address, and what it stands for."""
 
+NEEDED = {"local": "folder", "hf": "folder", "scripted": "file", "replay": "file"}
+"""What stands behind the colon."""
 ADAPTER = "+adapter:"
 """Begins the suffix that puts an adapter on a model of this machine."""
 
@@ -68,9 +70,16 @@ def connect(
     kind, colon, rest = base.partition(":")
     backend: BackEnd
     known: Prices | None = Prices(0, 0)
+    meant = f"write it as in local:DIR{ADAPTER}DIR"
+    if not base:
+        raise UserError("no model is named", where=address or "the address", remedy=_advice("", []))
     if suffix and not (base == "embedded" or kind in ("local", "hf")):
-        meant = f"write it as in local:DIR{ADAPTER}DIR"
         raise UserError("adapters go on models of this machine only", where=address, remedy=meant)
+    if suffix and not adapter:
+        raise UserError("no adapter is named", where=base, remedy=meant)
+    if colon and kind in NEEDED and not rest.partition("#")[0]:
+        form = f"{kind}:{'DIR' if NEEDED[kind] == 'folder' else 'FILE'}"
+        raise UserError(f"no {NEEDED[kind]} is named", where=kind, remedy=f"write it as in {form}")
     if base == "embedded" or (colon and kind in ("local", "hf")):
         backend = _local(kind, rest, adapter if suffix else None, precision, device)
     elif colon and kind == "scripted":
@@ -96,11 +105,9 @@ def _local(kind: str, folder: str, adapter: str | None, precision: str, device: 
     from tandem.lm import embedded
     from tandem.lm.locate import locate
 
-    if kind != "embedded" and not folder:
-        raise UserError("no folder is named", where=f"{kind}:", remedy=f"write it as in {kind}:DIR")
     place = embedded.folder() if kind == "embedded" else locate(folder)
     if adapter is not None and not (Path(adapter) / "adapter_config.json").is_file():
-        raise UserError("no adapter here (no adapter_config.json)", where=adapter or ADAPTER, remedy="name its folder")
+        raise UserError("no adapter here (no adapter_config.json)", where=adapter, remedy="name its folder")
     if kind == "hf":
         from tandem.lm.hf import HuggingFace
 

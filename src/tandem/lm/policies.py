@@ -58,6 +58,11 @@ class Settled:
         return self.sampling.temperature == 0
 
 
+def allowing(policy: Policy) -> str:
+    """How a policy is allowed, as a remedy in a message."""
+    return f'--allow {policy}, in Python allow=("{policy}",), to {WHAT[policy]}'
+
+
 def chosen(names: Iterable[str]) -> frozenset[Policy]:
     """Policies by their names. Raises UserError on one that does not exist."""
     found: set[Policy] = set()
@@ -90,7 +95,7 @@ def settle(
         if policy is not None and policy in allowed:
             applied.append(policy)
             return
-        remedy = f'allow the policy "{policy}" to {WHAT[policy]}' if policy else otherwise
+        remedy = allowing(policy) if policy else otherwise
         raise Unsupported(f"does not have the ability {ability!r}: {asked}", where=name, remedy=remedy)
 
     sent, keyed = prompt, sampling
