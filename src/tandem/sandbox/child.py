@@ -44,7 +44,7 @@ def become(role: str, place: Confinement, held: dict[str, Any], handles: Sequenc
         os._exit(NOT_CONFINED)
     status = 0
     try:
-        _ROLES[role](list(handles))
+        (_ROLES.get(role) or sys.modules[role].play)(list(handles))
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
     except BaseException:
@@ -130,4 +130,5 @@ def _outputs(out: int, err: int) -> None:
         os.close(handle)
 
 
+# other roles are modules that the warm process has prepared: their `play` gets the request's text and the output
 _ROLES = {"candidate": _candidate, "examine": _examine, "keep-examining": _keep_examining, "program": _program}
