@@ -11,10 +11,11 @@ the warm process, and for each run a short second one that takes back what only 
 
 from __future__ import annotations
 
-import platform
 import struct
 from functools import cache
 from typing import TypeAlias
+
+from tandem.sandbox import kernel
 
 # name, number on x86-64, number on 64-bit ARM ("-": that machine never had it)
 _ALLOWED = {
@@ -93,7 +94,7 @@ _EPERM, _ENOSYS = 1, 38
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _X32 = 0x40000000
-_COLUMN = 1 if platform.machine() == "x86_64" else 2
+_COLUMN = 1 if kernel.MACHINE == "x86_64" else 2
 _Instruction: TypeAlias = tuple[int, int, int, int]
 _REFUSE: _Instruction = _RETURN, 0, 0, _ERRNO | _EPERM
 _PASS: _Instruction = _RETURN, 0, 0, _ALLOW
@@ -103,11 +104,11 @@ def warm() -> bytes:
     """BPF instructions for the warm process: the list, and what it needs to start and end runs."""
     code = [
         (_LOAD, 0, 0, _ARCHITECTURE),
-        (_EQUAL, 1, 0, _MACHINE[platform.machine()]),
+        (_EQUAL, 1, 0, _MACHINE[kernel.MACHINE]),
         (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, _NUMBER),
     ]
-    if platform.machine() == "x86_64":
+    if kernel.MACHINE == "x86_64":
         code += [(_AT_LEAST, 0, 1, _X32), _REFUSE]
     code += [
         (_EQUAL, 0, 1, _CLONE3),

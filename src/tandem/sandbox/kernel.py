@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import struct
 import sys
 from collections.abc import Callable
 
-LINUX = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
+MACHINE = os.uname().machine
+LINUX = sys.platform == "linux" and MACHINE in ("x86_64", "aarch64")
 """Whether these calls exist here; elsewhere only the layers of `resource` do."""
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
@@ -79,7 +79,7 @@ def read_only_here(target: str) -> None:
 def change_root(root: str) -> None:
     """Make `root` the file system's root and let go of the old one."""
     os.chdir(root)
-    _syscall("pivot_root", _PIVOT_ROOT[platform.machine()], b".", b".")
+    _syscall("pivot_root", _PIVOT_ROOT[MACHINE], b".", b".")
     _call("umount2", b".", MNT_DETACH)
     os.chdir("/")
 
@@ -97,14 +97,14 @@ def dumpable() -> None:
 def drop_capabilities() -> None:
     """Give up every capability, also inside a user namespace."""
     header, nothing = struct.pack("Ii", 0x20080522, 0), struct.pack("6I", 0, 0, 0, 0, 0, 0)
-    _syscall("capset", _CAPSET[platform.machine()], header, nothing)
+    _syscall("capset", _CAPSET[MACHINE], header, nothing)
 
 
 def install_filter(program: bytes) -> None:
     """Install a seccomp filter (classic BPF instructions of 8 bytes each) for all threads of this process."""
     buffer = ctypes.create_string_buffer(program, len(program))
     head = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
-    _syscall("seccomp", _SECCOMP[platform.machine()], 1, 0, head)
+    _syscall("seccomp", _SECCOMP[MACHINE], 1, 0, head)
 
 
 def landlock_version() -> int:

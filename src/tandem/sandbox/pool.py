@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from tandem.errors import Failure, UserError
+from tandem.sandbox import places
 from tandem.sandbox.child import NOT_CONFINED
 from tandem.sandbox.layers import ALL, Layers, demand
 from tandem.sandbox.limits import Limits
@@ -68,7 +69,7 @@ class Sandbox:
                 raise UserError(f"{name!r} is not a layer", where="sandbox", remedy=f"layers are {', '.join(ALL)}")
         self._settings: dict[str, Any] = {
             "off": sorted(switched_off),
-            "readable": [str(Path(p).resolve()) for p in readable],
+            "places": places.readable(str(Path(p).resolve()) for p in readable),
             "preload": list(preload),
             "large": list(large),
             "prepare": [dict(p) for p in prepare],

@@ -7,7 +7,7 @@ own equality, truth or hash is never asked.
 from __future__ import annotations
 
 import builtins
-import secrets
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,7 +50,7 @@ class Program:
 
     def ask(self, deed: str, arguments: list[Any], *, raw: bool = False) -> Any:
         """Have one thing done; its value. Raises what the program raised, or `Died`."""
-        token = secrets.randbits(48)
+        token = int.from_bytes(os.urandom(6), "big")
         self.error = None
         try:
             body = arguments if raw else plain.pack(arguments, _refer)

@@ -2,62 +2,21 @@
 
 The warm process enters these once, before it runs anything; each run then only forks. Started by root it becomes
 `nobody` first, so that not even a mistake here leaves a run with root's files. There is no `/proc`, no home, no
-temporary folder of others, no network device that is up.
+temporary folder of others, no network device that is up. Paths are plain strings: a fork copies whatever is
+loaded.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import site
 import stat
-import subprocess
-import sysconfig
-import tempfile
-from collections.abc import Iterable
-from pathlib import Path
 
 from tandem.sandbox import kernel
 
 SCRATCH = "/scratch"
 """The run's own writable folder, where the view is in force."""
 _NOBODY = 65534
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
-_COMMON = (
-    "/etc/ld.so.cache",
-    "/etc/localtime",
-    "/usr/share/zoneinfo",
-    "/lib",
-    "/lib64",
-    "/usr/lib",
-    "/usr/lib64",
-    "/usr/local/lib",
-)
-
-
-def readable(also: Iterable[str] = ()) -> list[str]:
-    """Places a run may read: the interpreter's library, packages, shared libraries, a few devices, and `also`.
-
-    A place inside another is left out; nothing that is someone's home as a whole is ever among them.
-    """
-    wanted = [*_COMMON, *_DEVICES, *also]
-    wanted += [p for p in sysconfig.get_paths().values() if p.endswith(("site-packages", "dist-packages"))]
-    wanted += [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), *site.getsitepackages()]
-    base = sysconfig.get_config_var("LIBDIR")
-    wanted += [os.path.join(base, name) for name in _shared(base)] if base else []  # noqa: PTH118
-    real = {os.path.realpath(p) for p in wanted if p and Path(p).exists()}
-    found = sorted(real | {p for p in wanted if Path(p).is_symlink()})
-    keep: list[str] = []
-    for place in found:
-        if not any(place == k or place.startswith(k + "/") for k in keep):
-            keep.append(place)
-    return keep
-
-
-def _shared(folder: str) -> list[str]:
-    with contextlib.suppress(OSError):
-        return [p.name for p in Path(folder).iterdir() if ".so" in p.name and p.name.startswith("libpython")]
-    return []
 
 
 def enter(places: list[str]) -> tuple[dict[str, str], int]:
@@ -128,28 +87,34 @@ def _build(places: list[str]) -> None:
     opened = {place: os.open(place, os.O_PATH | os.O_NOFOLLOW) for place in places}
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     root = (
-        "/tmp" if Path("/tmp").is_dir() else "/mnt"
-    )  # any folder: what is mounted on it is seen by this process alone
+        "/tmp" if os.path.isdir("/tmp") else "/mnt"
+    )  # any folder: what is mounted there is seen by this process alone
     kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=4m,mode=755")
     for place, source in opened.items():
-        target = Path(root + place)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target = root + place
+        os.makedirs(os.path.dirname(target), exist_ok=True)
         mode = os.fstat(source).st_mode
         if stat.S_ISLNK(mode):
-            target.symlink_to(os.readlink("", dir_fd=source))
+            os.symlink(os.readlink("", dir_fd=source), target)
             continue
         if stat.S_ISDIR(mode):
-            target.mkdir(exist_ok=True)
+            os.makedirs(target, exist_ok=True)
         else:
-            target.touch()
-        kernel.mount(f"/proc/self/fd/{source}", str(target), None, kernel.MS_BIND | kernel.MS_REC)
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY))
+        kernel.mount(f"/proc/self/fd/{source}", target, None, kernel.MS_BIND | kernel.MS_REC)
         if not place.startswith("/dev/"):
-            kernel.read_only(str(target))
+            kernel.read_only(target)
     for source in opened.values():
         os.close(source)
-    Path(root + SCRATCH).mkdir()
+    os.mkdir(root + SCRATCH)
     kernel.read_only_here(root)
     kernel.change_root(root)
+
+
+def _new_folder() -> str:
+    import tempfile
+
+    return tempfile.mkdtemp(prefix="tandem-scratch-")
 
 
 class Scratch:
@@ -158,7 +123,7 @@ class Scratch:
     def __init__(self, size: int, mounted: bool) -> None:
         self.size = size
         self.mounted = mounted
-        self.folder = SCRATCH if mounted else tempfile.mkdtemp(prefix="tandem-scratch-")
+        self.folder = SCRATCH if mounted else _new_folder()
         if mounted:
             self._mount()
 
@@ -176,15 +141,15 @@ class Scratch:
                 return
             for path, is_folder in found:
                 if not is_folder:
-                    os.unlink(path)  # noqa: PTH108
+                    os.unlink(path)
                     continue
-                os.chmod(path, 0o700)  # noqa: PTH101 — a run may have closed it to itself
+                os.chmod(path, 0o700)  # a run may have closed it to itself
                 with os.scandir(path) as inner:
                     below = [e.path for e in inner]
                 for one in below:
                     number += 1
-                    os.rename(one, os.path.join(self.folder, f"{number}.left"))  # noqa: PTH104, PTH118
-                os.rmdir(path)  # noqa: PTH106
+                    os.rename(one, os.path.join(self.folder, f"{number}.left"))
+                os.rmdir(path)
 
     def bytes(self) -> int:
         """Bytes in it, where nothing else limits them."""
@@ -198,7 +163,8 @@ class Scratch:
     def remove(self) -> None:
         """Delete the folder, at the end."""
         if not self.mounted:
-            subprocess.run(["rm", "-rf", "--", self.folder], check=False)  # copes with any depth
+            self.renew()
+            os.rmdir(self.folder)
 
     def _mount(self) -> None:
         flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC

@@ -68,9 +68,9 @@ class Warm:
         clean = {"PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "HOME": "/"}
         clean |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         clean |= {name: os.environ[name] for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ}
-        path = str(Path(__file__).parents[2])
-        start = f"import sys; sys.path.append({path!r}); from tandem.sandbox import worker; worker.main()"
-        command = [sys.executable, "-E", "-s", "-P", "-c", start, str(there.fileno())]
+        path = [*(p for p in sys.path if p and Path(p).exists()), str(Path(__file__).parents[2])]
+        start = f"import sys; sys.path[:] = {path!r}; from tandem.sandbox import worker; worker.main()"
+        command = [sys.executable, "-I", "-S", "-c", start, str(there.fileno())]
         with tempfile.TemporaryFile() as errors:
             self._process = subprocess.Popen(
                 command, env=clean, pass_fds=[there.fileno()], stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,

@@ -52,7 +52,7 @@ class Worker:
         self._kept: _Examiner | None = None
         off, held = set(settings["off"]), settings["limits"]
         absent = [m for m in settings["preload"] if not _imported(m)]
-        places = view.readable(settings["readable"])
+        places = settings["places"]
         proc = os.open("/proc", os.O_PATH) if kernel.LINUX else -1
         found = dict.fromkeys(("users", "files", "network", "processes", "ipc"), "switched off")
         self._namespace = -1
