@@ -15,6 +15,7 @@ from tandem.decoder import Shape, adapters
 from tandem.decoder.adapters import LoRA
 from tandem.errors import Failure, UserError
 from tandem.lm.local import Local
+from tandem.lm.model import Model
 from tandem.types import LM, Chat, Message, Sampling, Text
 
 WORDS = "Karo lies in Lusta, a country of rivers. Miro lies in Tama. çà et là, naïve façades — 你好."
@@ -294,6 +295,7 @@ def test_a_process_that_ends_in_the_middle_of_an_answer_ends_with_its_own_status
     program = f"""
 import asyncio, sys
 from tandem.lm.local import Local
+from tandem.lm.model import Model
 from tandem.types import Sampling, Text
 async def main():
     model = Local.load({str(folder)!r}, precision="fp32", device="cpu")
@@ -304,3 +306,18 @@ asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.returncode == 7, done.stderr[-2000:]
+
+
+def test_a_prompt_that_was_cut_is_answered_like_its_end_alone(folder):
+    text = " ".join(PROMPTS * 6)
+
+    async def work(backend):
+        model = Model(backend, allow=["cut-left"])
+        sampling = Sampling(max_tokens=12, ignore_end=True)
+        (cut,) = await model.generate(Text(text), sampling)
+        assert backend.count(Text(text)).tokens > 96 and cut.usage.prompt_tokens == 96 - 12
+        end = next(text[at:] for at in range(len(text)) if backend.count(Text(text[at:])).tokens <= 84)
+        assert cut.text == (await backend.generate(Text(end), sampling))[0].text
+        assert cut.notes == ("cut-left",) and cut.usage.completion_tokens == 12
+
+    ask(folder, work)

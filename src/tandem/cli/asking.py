@@ -27,7 +27,8 @@ def which_model(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="POLICY",
         help="what to do where the model lacks something (repeatable): own-temperature, calls-for-samples, "
-        "without-logprobs, without-seed, without-presence-penalty, cut-at-stop, text-as-chat",
+        "without-logprobs, without-seed, without-presence-penalty, cut-at-stop, text-as-chat, cut-left (a prompt that is "
+        "too long loses its beginning)",
     )
     add("--precision", choices=["auto", "fp32", "bf16"], default="auto", help="of models of this machine")
     add("--device", help="cpu, cuda, cuda:1 (default: the best there is)")

@@ -133,23 +133,13 @@ def _questions(
 ) -> Iterator[tuple[Prompt, Sampling, range]]:
     """Every prompt; one that the model cannot be asked is named with file and line."""
     from tandem.errors import UserError
-    from tandem.lm.policies import settle
 
-    context = model.abilities.context
     for line in _lines(options):
-        where = f"{options.prompts}:{line.number}"
         try:
-            settle(line.prompt, sampling, range(options.n), model.abilities, model.allowed, name=model.name)
-            length = model.count(line.prompt)
+            model.check(line.prompt, sampling, range(options.n))
         except UserError as e:
-            place = f"{where}: {e.where}" if e.where else where
-            raise type(e)(e.problem, where=place, remedy=e.remedy) from None
-        if length.exact and length.tokens >= context:
-            raise UserError(
-                f"a prompt of {length.tokens:,} tokens leaves no room in a context of {context:,}",
-                where=where,
-                remedy="shorten it, or use a model with a longer context",
-            )
+            where = f"{options.prompts}:{line.number}"
+            raise type(e)(e.problem, where=f"{where}: {e.where}" if e.where else where, remedy=e.remedy) from None
         yield line.prompt, sampling, range(options.n)
 
 

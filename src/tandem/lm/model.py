@@ -147,6 +147,17 @@ class Model:
         _raise_worst(one.outcome for one in got.values())
         return tuple(_sure(got[request.key, text].outcome) for text in continuations)
 
+    def check(self, prompt: Prompt, sampling: Sampling, samples: range = range(1)) -> None:
+        """Raise what asking would raise before anything is sent: Unsupported, or UserError on what does not fit."""
+        sent = self._ask(prompt, sampling, samples).settled.prompt
+        length, context = self.count(sent), self.abilities.context
+        if length.exact and length.tokens >= context:
+            raise UserError(
+                f"a prompt of {length.tokens:,} tokens leaves no room in a context of {context:,}",
+                where=self.name,
+                remedy=f"shorten it, use a model with a longer context, or {policies.allowing('cut-left')}",
+            )
+
     def estimate(self, questions: Iterable[tuple[Prompt, Sampling, range]]) -> Estimate:
         """A dry run: what these questions would take at worst, beyond what is recorded. Nothing is sent.
 
@@ -196,8 +207,16 @@ class Model:
     def _ask(self, prompt: Prompt, sampling: Sampling, samples: range) -> Ask:
         if samples and min(samples) < 0:
             raise UserError(f"sample indices begin with 0; {samples} was asked for", where=self.name)
-        settled = policies.settle(prompt, sampling, samples, self.abilities, self.allowed, name=self.name)
-        return Ask(settled, keys.request(self.name, prompt, settled.keyed, settled.policies))
+        settled = policies.settle(
+            prompt,
+            sampling,
+            samples,
+            self.abilities,
+            self.allowed,
+            name=self.name,
+            length=lambda prompt: worst_read(self.count(prompt)),
+        )
+        return Ask(settled, keys.request(self.name, prompt, settled.keyed, settled.keys))
 
     async def _came(
         self, prompt: Prompt, sampling: Sampling, samples: range, *, in_spite: bool

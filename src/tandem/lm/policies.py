@@ -3,7 +3,7 @@
 Nothing is dropped in silence. What a model does not declare is an `Unsupported` before anything is sent, unless a
 policy says what to do; a policy that was applied is part of the recorded request (its answers are other answers), of
 each completion's notes and of the tally. What this does not do: send, or repair answers, except that texts a model
-cannot stop at are cut off here.
+cannot stop at are cut off here; prompts are cut by `cutting`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 from tandem.errors import Unsupported, UserError
+from tandem.lm.cutting import Length, fitted, room
 from tandem.lm.growing import within
 from tandem.types import Abilities, Chat, Completion, Finish, Message, Prompt, Sampling
 
@@ -25,6 +26,7 @@ Policy: TypeAlias = Literal[
     "without-presence-penalty",
     "cut-at-stop",
     "text-as-chat",
+    "cut-left",
 ]
 
 WHAT: Mapping[Policy, str] = {
@@ -35,6 +37,7 @@ WHAT: Mapping[Policy, str] = {
     "without-presence-penalty": "do without the presence penalty",
     "cut-at-stop": "let the model write on, and cut the answer at the stop text",
     "text-as-chat": "send a plain prompt as the user's only message",
+    "cut-left": "cut the beginning of a prompt that is too long",
 }
 """What each policy does."""
 
@@ -53,9 +56,19 @@ class Settled:
     """The policies that were applied, in order of the alphabet."""
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """The policies as they are recorded."""
+        return tuple(recorded(policy, self.keyed) for policy in self.policies)
+
+    @property
     def greedy(self) -> bool:
         """Whether one answer serves all samples."""
         return self.sampling.temperature == 0
+
+
+def recorded(policy: Policy, sampling: Sampling) -> str:
+    """A policy as it is recorded: where a prompt is cut depends on max_tokens, which is keyed nowhere else."""
+    return f"{policy}:{sampling.max_tokens}" if policy == "cut-left" else policy
 
 
 def allowing(policy: Policy) -> str:
@@ -81,8 +94,9 @@ def settle(
     allowed: Collection[str] = (),
     *,
     name: str = "the model",
+    length: Length | None = None,
 ) -> Settled:
-    """What to send to a model of these abilities.
+    """What to send to a model of these abilities; `length` tells the tokens of a prompt, where it may be cut.
 
     Raises Unsupported, naming the ability, the model and the policy that would allow it; UserError on a sampling that
     no model could follow.
@@ -132,7 +146,24 @@ def settle(
     several = len(samples) > 1 or "calls-for-samples" in allowed
     if several and keyed.temperature != 0 and not abilities.many:
         lacks("many", f"{len(samples)} samples were asked for", "calls-for-samples")
+    if (
+        length is not None
+        and "cut-left" in allowed
+        and length(sent) > (most := room(abilities.context, way.max_tokens))
+    ):
+        sent = _cut_left(sent, most, length, name)
+        applied.append("cut-left")
     return Settled(sent, way, keyed, tuple(sorted(applied)))
+
+
+def _cut_left(prompt: Prompt, most: int, length: Length, name: str) -> Prompt:
+    if shorter := fitted(prompt, most, length):
+        return shorter
+    raise UserError(
+        f"a prompt of {length(prompt):,} tokens leaves no room in {most:,}, whatever of it may be cut",
+        where=name,
+        remedy="shorten the system message or the begun answer, or use a model with a longer context",
+    )
 
 
 def cut(completion: Completion, stop: Collection[str]) -> Completion:

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from tandem.errors import CallFailed, UserError
 from tandem.lm import keys
 from tandem.lm.excerpt import differing, excerpt, readable
-from tandem.lm.policies import Policy, chosen
+from tandem.lm.policies import Policy, chosen, recorded
 from tandem.lm.wire.answers import estimated
 from tandem.store import Request, Sample, Store
 from tandem.store.lines import from_lines
@@ -140,7 +140,7 @@ class Replay:
         for number in range(len(self._policies) + 1):
             for policies in itertools.combinations(self._policies, number):
                 keyed = _under(sampling, policies)
-                yield keys.request(self.name, prompt, keyed, policies), keyed
+                yield keys.request(self.name, prompt, keyed, [recorded(one, sampling) for one in policies]), keyed
 
     def _missing(self, prompt: Prompt, sampling: Sampling, indices: Sequence[int]) -> CallFailed:
         which = ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")

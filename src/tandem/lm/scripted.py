@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tandem.errors import CallFailed, UserError
 from tandem.lm.excerpt import excerpt, readable
+from tandem.lm.policies import allowing
 from tandem.text import fingerprint
 from tandem.types import Abilities, Completion, Count, Finish, Prompt, Sampling, Score, Token, Usage
 
@@ -167,7 +168,7 @@ class Scripted:
             raise UserError(
                 f"a prompt of {length:,} tokens leaves no room in a context of {self.abilities.context:,}",
                 where=self.name,
-                remedy="shorten the prompt",
+                remedy=f"shorten it, or {allowing('cut-left')}",
             )
         return length
 

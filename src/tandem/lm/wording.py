@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 
 from tandem.errors import UserError
+from tandem.lm.policies import allowing
 from tandem.tokenizer import Tokenizer
 from tandem.types import Abilities, Chat, Message, Prompt, Text
 
@@ -60,7 +61,7 @@ class Wording:
             raise UserError(
                 f"a prompt of {len(ids):,} tokens leaves no room in a context of {self.context:,}",
                 where=self.tokenizer.name,
-                remedy="shorten the prompt, or use a model with a longer context",
+                remedy=f"shorten it, use a model with a longer context, or {allowing('cut-left')}",
             )
         return ids
 
