@@ -10,6 +10,8 @@ reported as what it is, never as a wrong answer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import json
 import os
 import queue
@@ -83,6 +85,8 @@ class Sandbox:
         self._lock = threading.Lock()
         self._layers: Layers | None = None
         self._warm: set[Warm] = set()
+        self._spare: list[Warm] = []
+        self._turn = itertools.count()
         self._closed = False
         self.lost = 0
         """Warm processes lost so far."""
@@ -128,7 +132,7 @@ class Sandbox:
         """What is in force here; starts a warm process if there is none."""
         with self._lock:
             if self._layers is None:
-                self._end(self._start(large=False))
+                self._spare.append(self._start(large=False))
             assert self._layers is not None, "a started process has told"
             return self._layers
 
@@ -195,8 +199,13 @@ class Sandbox:
             self._end(one)
 
     def _start(self, large: bool) -> Warm:
+        with contextlib.suppress(IndexError):
+            if not large:
+                return self._spare.pop()
         preload = self._settings["preload"] + (self._settings["large"] if large else [])
-        warm = Warm(self._settings | {"preload": preload}, self._note)
+        processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        processor = processors[next(self._turn) % len(processors)] if processors else None
+        warm = Warm(self._settings | {"preload": preload, "processor": processor}, self._note)
         self._warm.add(warm)
         return warm
 
@@ -212,6 +221,8 @@ class Sandbox:
         for thread in self._threads:
             thread.join()
         self._threads.clear()
+        while self._spare:
+            self._end(self._spare.pop())
 
     async def __aenter__(self) -> Sandbox:
         return self

@@ -50,6 +50,8 @@ class Worker:
     def __init__(self, control: socket.socket, settings: dict[str, Any]) -> None:
         self._control = control
         self._kept: _Examiner | None = None
+        if settings["processor"] is not None:  # a run and its examiner take turns: on one processor that costs least
+            os.sched_setaffinity(0, {settings["processor"]})
         off, held = set(settings["off"]), settings["limits"]
         absent = [m for m in settings["preload"] if not _imported(m)]
         places = settings["places"]
