@@ -1,8 +1,7 @@
 """Records to rows and back: the SQL of every statement, and what its columns mean.
 
 Functions of a connection, without transactions of their own. An answer that stands is kept: `put_sample` returns it.
-What several callers hand in at once is written by one statement a table: between two statements of one thread Python
-lets the others run, and with a statement an answer a thousand answers change threads some ten thousand times.
+Answers that several callers hand in at once are written by a single statement: `put_at_once`.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import cache
-from itertools import groupby
 from typing import Any
 
 from tandem.errors import CallFailed
-from tandem.store.database import savepoint
+from tandem.store.database import transaction
 from tandem.store.records import (
     Record,
     Request,
@@ -55,8 +54,26 @@ _PUT = {
     "draws": f"INSERT INTO draws {_COLUMNS} ON CONFLICT DO NOTHING",
     "setbacks": f"INSERT OR REPLACE INTO setbacks {_COLUMNS}",
 }
-LARGEST_STATEMENT = 32
-"""Rows of the longest `VALUES`; each length is a statement of its own, which SQLite compiles once."""
+LARGEST_STATEMENT = 64
+"""Rows of the longest statement; each length is one of its own, which SQLite compiles once."""
+_SAMPLE = "sample, max_tokens, logprobs"
+_ANSWER = "finish, text, read, written, cached, reasoning, notes, tokens, at"
+_INCOMING = f"model, key, request, served, {_SAMPLE}, {_ANSWER}".split(", ")
+_ARRIVED = f"""
+CREATE TEMP TRIGGER arrived INSTEAD OF INSERT ON incoming BEGIN
+  INSERT INTO models (name) SELECT new.model WHERE NOT EXISTS (SELECT 1 FROM models WHERE name = new.model);
+  INSERT INTO served (model, name) SELECT id, new.served FROM models WHERE name = new.model AND new.served != ''
+    AND NOT EXISTS (SELECT 1 FROM served WHERE model = models.id AND name = new.served);
+  INSERT INTO requests (key, model, request) SELECT new.key, id, new.request FROM models WHERE name = new.model
+    AND NOT EXISTS (SELECT 1 FROM requests WHERE key = new.key);
+  INSERT INTO draws (request, {_SAMPLE}, {_ANSWER}, served)
+    SELECT requests.id, {", ".join(f"new.{name}" for name in f"{_SAMPLE}, {_ANSWER}".split(", "))}, served.id
+    FROM requests LEFT JOIN served ON served.model = requests.model AND served.name = new.served
+    WHERE requests.key = new.key;
+  DELETE FROM setbacks WHERE request = (SELECT id FROM requests WHERE key = new.key) AND sample = new.sample
+    AND max_tokens = new.max_tokens AND logprobs = new.logprobs;
+END"""
+"""What becomes of an answer that comes in. One in whose place another stands breaks the statement off, whole."""
 _ADD_SETBACK = f"INSERT INTO setbacks {_COLUMNS} ON CONFLICT DO NOTHING"
 _SLOT = "request = ? AND sample = ? AND max_tokens = ? AND logprobs = ?"
 _PUT_SCORE = (
@@ -152,66 +169,50 @@ def put_sample(c: sqlite3.Connection, sample: Sample) -> Completion | CallFailed
     return sample.outcome
 
 
-def put_samples(c: sqlite3.Connection, samples: Sequence[Sample]) -> list[Completion | CallFailed]:
-    """Record samples as `put_sample` does; answers by few statements."""
-    standing: list[Completion | CallFailed] = []
-    for answered, run in groupby(samples, lambda sample: sample.answered):
-        some = list(run)
-        while some and answered and len(samples) > 1:
-            standing += _put_answers(c, some[:LARGEST_STATEMENT])
-            some = some[LARGEST_STATEMENT:]
-        standing += [put_sample(c, sample) for sample in some]
-    return standing
+def prepare(c: sqlite3.Connection) -> None:
+    """Make what `put_at_once` writes to: a view and a trigger of this connection, of which the file knows nothing."""
+    c.execute(f"CREATE TEMP VIEW incoming AS SELECT {', '.join(f'NULL AS {name}' for name in _INCOMING)}")
+    c.execute(_ARRIVED)
 
 
-class _SomeStandError(Exception):
-    """Of several answers some have one in their place already."""
+def put_at_once(c: sqlite3.Connection, samples: Sequence[Sample]) -> list[Completion | CallFailed] | None:
+    """Record answers by one statement, or in one transaction where they are many; None, and nothing is recorded, when
+    an answer stands in the place of one of them.
 
-
-def _put_answers(c: sqlite3.Connection, samples: Sequence[Sample]) -> list[Completion | CallFailed]:
-    models: dict[str, int] = {}
-    served: dict[tuple[str, str], int | None] = {}
-    requests: list[Any] = []
-    slots: list[Any] = []
-    draws: list[Any] = []
-    for sample in samples:
-        request, answer = sample.request, sample.outcome
-        assert isinstance(answer, Completion)
-        by = (request.name, answer.served_model)
-        if by not in served:
-            models[request.name] = _model_id(c, request.name)
-            served[by] = _served_id(c, models[request.name], answer.served_model)
-        slot = (request.key, sample.index, sample.max_tokens, sample.logprobs)
-        requests += (request.key, models[request.name], request.body)
-        slots += slot
-        draws += (*slot, *_answer_cells(answer), sample.at, served[by])
-    put_requests, put_draws, delete_setbacks = _many(len(samples))
+    One statement because of Python's lock, which a thread gives back at each one, and gets again after 5 ms while an
+    event loop is busy: a commit of eight statements took 40 ms, and everybody's answers waited for it.
+    """
+    many = len(samples) > LARGEST_STATEMENT
     try:
-        with savepoint(c):
-            c.execute(put_requests, requests)
-            if c.execute(put_draws, draws).rowcount < len(samples):
-                raise _SomeStandError
-            if c.execute("SELECT 1 FROM setbacks LIMIT 1").fetchone():
-                c.execute(delete_setbacks, slots)
-    except _SomeStandError:
-        return [put_sample(c, sample) for sample in samples]
+        with transaction(c) if many else nullcontext():
+            for at in range(0, len(samples), LARGEST_STATEMENT):
+                some = samples[at : at + LARGEST_STATEMENT]
+                c.execute(_incoming(len(some)), [cell for sample in some for cell in _cells(sample)])
+    except sqlite3.IntegrityError:
+        return None
     return [sample.outcome for sample in samples]
 
 
 @cache
-def _many(n: int) -> tuple[str, str, str]:
-    """The statements for n answers: entering their requests and themselves, deleting the setbacks they make up for."""
-    request, slot = "(SELECT id FROM requests WHERE key = ?)", "sample, max_tokens, logprobs"
-    columns = f"request, {slot}, finish, text, read, written, cached, reasoning, notes, tokens, at, served"
+def _incoming(n: int) -> str:
+    row = f"({', '.join('?' * len(_INCOMING))})"
+    return f"INSERT INTO incoming VALUES {', '.join([row] * n)}"
+
+
+def _cells(sample: Sample) -> tuple[Any, ...]:
+    request, answer = sample.request, sample.outcome
+    assert isinstance(answer, Completion)
     return (
-        f"INSERT INTO requests (key, model, request) VALUES {_times(n, '?, ?, ?')} ON CONFLICT DO NOTHING",
-        f"INSERT INTO draws ({columns}) VALUES {_times(n, request + ', ?' * 13)} ON CONFLICT DO NOTHING",
-        f"DELETE FROM setbacks WHERE (request, {slot}) IN (VALUES {_times(n, request + ', ?, ?, ?')})",
+        text_cell(request.name),
+        request.key,
+        request.body,
+        text_cell(answer.served_model),
+        sample.index,
+        sample.max_tokens,
+        sample.logprobs,
+        *_answer_cells(answer),
+        sample.at,
     )
-
-
-def _times(n: int, row: str) -> str:
-    return ", ".join([f"({row})"] * n)
 
 
 def put_scored(c: sqlite3.Connection, scored: Scored) -> Score:

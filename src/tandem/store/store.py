@@ -71,6 +71,7 @@ class Store:
                 writing = database.connect(self.path, patience)
                 undo.callback(writing.close)
                 database.prepare(writing, self.path, patience)
+                rows.prepare(writing)
             self._reader = database.connect(self.path, patience, read_only=read_only)
             undo.callback(self._reader.close)
             if not database.check(self._reader, self.path):
@@ -78,7 +79,9 @@ class Store:
             (self._setbacks,) = self._reader.execute("SELECT coalesce(max(id), 0) FROM setbacks").fetchone()
             undo.pop_all()
             self._file = _identity(self.path)
-        self._writer = None if writing is None else Writer(writing, self.path, patience, rows.put_samples)
+        self._writer = (
+            None if writing is None else Writer(writing, self.path, patience, rows.put_at_once, rows.put_sample)
+        )
         self._end = weakref.finalize(self, _close, self._process, self._reader, self._lock, self._writer)
         _opened.add(self)
 
@@ -120,7 +123,9 @@ class Store:
         It gives what stands: an answer that was recorded before, or the new outcome. It raises Failure when nothing
         could be written. What was handed in is written even if nobody waits for it.
         """
-        return self._writing().put(samples)
+        if all(sample.answered for sample in samples):
+            return self._writing().put(samples)
+        return self._writing().schedule(lambda c: [rows.put_sample(c, s) for s in samples])
 
     # ── Scores ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -25,7 +25,8 @@ from tandem.store.database import explanation, misfit, savepoint, transaction
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[sqlite3.Connection], T]
-Together: TypeAlias = Callable[[sqlite3.Connection, Sequence[Any]], list[Any]]
+AtOnce: TypeAlias = Callable[[sqlite3.Connection, Sequence[Any]], list[Any] | None]
+OneByOne: TypeAlias = Callable[[sqlite3.Connection, Any], Any]
 
 LARGEST_GROUP = 1000
 """Pieces of work in one transaction."""
@@ -60,13 +61,18 @@ class _Item:
 class Writer:
     """Owns the connection that writes. Work is done in the order it was handed in."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, patience: float, together: Together) -> None:
-        """`together` writes things of `put`, one or many, and returns what came of each."""
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, patience: float, at_once: AtOnce, one_by_one: OneByOne
+    ) -> None:
+        """How things of `put` are written: many at once, outside of a transaction, where that can be done; else singly.
+
+        Both return what came of them; `at_once` returns None when it cannot, and leaves nothing behind.
+        """
         self.connection = connection
         """For nobody else to use."""
         self._path = path
         self._patience = patience
-        self._together = together
+        self._at_once, self._one_by_one = at_once, one_by_one
         self._queue: SimpleQueue[_Item | None] = SimpleQueue()
         self._closed = False
         self._gate = threading.Lock()
@@ -128,40 +134,42 @@ class Writer:
         self.connection.close()
 
     def _write(self, group: list[_Item]) -> None:
-        try:
-            with transaction(self.connection):
-                for piled, some in groupby(group, lambda item: item.work is None):
-                    items = list(some)
-                    if not (piled and len(items) > 1 and self._write_together(items)):
+        for piled, run in groupby(group, lambda item: item.work is None):
+            items = list(run)
+            try:
+                if not (piled and self._write_at_once(items)):
+                    with transaction(self.connection):
                         for item in items:
                             self._write_one(item)
-        except sqlite3.Error as e:
-            for item in group:
-                item.error = explanation(e, self._path, self._patience)
-        except BaseException as e:
-            for item in group:
-                item.error = e
+            except sqlite3.Error as e:
+                for item in items:
+                    item.error = explanation(e, self._path, self._patience)
+            except BaseException as e:
+                for item in items:
+                    item.error = e
 
-    def _write_together(self, items: list[_Item]) -> bool:
+    def _write_at_once(self, items: list[_Item]) -> bool:
         """Whether it went well; nothing of it is left otherwise."""
         try:
-            with savepoint(self.connection):
-                results = iter(self._together(self.connection, [thing for item in items for thing in item.pile]))
+            results = self._at_once(self.connection, [thing for item in items for thing in item.pile])
         except _ITS_OWN:  # of one of them, nobody knows whose
             return False
         except sqlite3.Error:
             raise
         except Exception:
             return False
+        if results is None:
+            return False
+        rest = iter(results)
         for item in items:
-            item.result = list(islice(results, len(item.pile)))
+            item.result = list(islice(rest, len(item.pile)))
         return True
 
     def _write_one(self, item: _Item) -> None:
         try:
             with savepoint(self.connection):
                 if item.work is None:
-                    item.result = self._together(self.connection, item.pile)
+                    item.result = [self._one_by_one(self.connection, thing) for thing in item.pile]
                 else:
                     item.result = item.work(self.connection)
         except _ITS_OWN as e:
