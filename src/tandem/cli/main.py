@@ -28,6 +28,7 @@ COMMANDS = {
     "convert": "a GGUF file as a Hugging Face folder; an adapter merged into a model, or beside it",
     "tokenizer": "train, build or check a tokenizer",
     "corpus": "raw text → clean, de-duplicated, tokenised shards",
+    "sandbox": "run a program nobody trusts; see what this machine can do to confine it",
     "answers": "recorded answers of models: look, count, export, import",
 }
 

@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 from tandem.sandbox import candidate, examiner, filter, kernel, limits, plain
@@ -47,10 +48,11 @@ def become(role: str, place: Confinement, held: dict[str, Any], handles: Sequenc
         (_ROLES.get(role) or sys.modules[role].play)(list(handles))
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
-    except BaseException:
+    except BaseException as error:
         status = 1
         with contextlib.suppress(BaseException):
-            sys.excepthook(*sys.exc_info())
+            error.__traceback__ = _from_program(error.__traceback__)
+            sys.excepthook(type(error), error, error.__traceback__)
     with contextlib.suppress(BaseException):
         sys.stdout.flush()
     with contextlib.suppress(BaseException):
@@ -72,6 +74,13 @@ def _confine(place: Confinement, held: dict[str, Any], handles: Sequence[int]) -
         kernel.drop_capabilities()
     if "seccomp" in place.layers:
         kernel.install_filter(filter.run(os.getpid()))
+
+
+def _from_program(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback from the program's own first frame on."""
+    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith("<"):
+        trace = trace.tb_next
+    return trace
 
 
 def _all(handle: int) -> str:

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from tandem.errors import Failure, UserError
@@ -227,8 +226,8 @@ class Sandbox:
     async def __aenter__(self) -> Sandbox:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
-        if kind is not None:  # cancelled: what runs is ended, not waited for
+    async def __aexit__(self, *details: object) -> None:
+        if details[0] is not None:  # cancelled: what runs is ended, not waited for
             for warm in list(self._warm):
                 warm.kill()
         await asyncio.to_thread(self.close)
