@@ -21,8 +21,8 @@ from torch import Tensor
 from tandem.decoder.tree import Ids, shared
 from tandem.errors import Failure, UserError
 
-_PLACES = 64
-"""Places projected at a time."""
+_PLACES = 32
+"""Places projected at a time: as fast as 64, and their logits take half the memory."""
 
 
 class Scored(NamedTuple):

@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tandem.decoder import products
 from tandem.decoder.continuations import Plan, not_finite, plan, scored
+from tandem.decoder.head import Head
 from tandem.decoder.jobs import Scoring, Writing, Written
 from tandem.decoder.model import Decoder
 from tandem.decoder.sampling import choose, penalise, stream_of, uniform
@@ -110,8 +110,7 @@ class Engine:
         self.tails = Tails(model.shape, self.dtype, model.device)
         self.tokens_computed = 0
         """Tokens that went through the model, for measuring what sharing saved."""
-        # Once, not per step: logits are float32, and on a CPU the head must be too.
-        self._head = products.packed(model.head.float()) if model.device.type == "cpu" else None
+        self.head = Head(model)
         self._waiting: deque[_Unit] = deque()
         self._window: deque[_Unit] = deque()
         self._starting: list[_Unit] = []
@@ -319,7 +318,7 @@ class Engine:
             if unit.plan
         ]
         plans = [unit.plan for unit in units if unit.plan]
-        results = scored(x_ND, plans, places, self._logits)
+        results = scored(x_ND, plans, places, self.head)
         sound = [all(math.isfinite(one.logprob) for one in result) for result in results]
         for segment, fine in zip(segments, sound, strict=True):
             if segment.fills is not None:
@@ -346,7 +345,7 @@ class Engine:
             self._extend(row, token, logprob)
 
     def _next(self, x_RD: Tensor, rows: list[_Row]) -> tuple[list[int], list[float]]:
-        logits_RV = self._logits(x_RD)
+        logits_RV = self.head(x_RD)
         lse_R = logits_RV.logsumexp(-1)
         rules = [row.job.rule for row in rows]
         raw_RV = logits_RV
@@ -425,11 +424,6 @@ class Engine:
         unit.leaf.users -= 1
 
     # ── sizes ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _logits(self, x_RD: Tensor) -> Tensor:
-        if self._head is None:
-            return self.model.logits(x_RD)
-        return products.linear_packed(x_RD.float(), self._head)
 
     def _ids(self, tokens: Sequence[int], where: str) -> Ids:
         ids = np.asarray(tokens, dtype=np.int64)

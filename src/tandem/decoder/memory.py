@@ -12,7 +12,7 @@ import sys
 
 from tandem.decoder.shape import Shape
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 _LARGEST = 2**31 - 1
 
 
@@ -28,7 +28,12 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     mallopt.argtypes, mallopt.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
-    settings = ((_M_MMAP_THRESHOLD, 2**30), (_M_TRIM_THRESHOLD, _LARGEST), (_M_TOP_PAD, 64 * 2**20))
+    settings = (
+        (_M_MMAP_THRESHOLD, 2**30),
+        (_M_TRIM_THRESHOLD, _LARGEST),
+        (_M_TOP_PAD, 64 * 2**20),
+        (_M_ARENA_MAX, 1),  # what one thread frees (the one that loads a model) serves the next (the engine's)
+    )
     return all(mallopt(name, value) == 1 for name, value in settings)
 
 

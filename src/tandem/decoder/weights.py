@@ -1,7 +1,8 @@
 """Weights in and out of Hugging Face folders: safetensors (sharded or not), config.json, generation_config.json.
 
 Reading builds the module without memory (meta device) and copies each tensor from the mapped file straight into its
-place, a third of a fused matrix at a time, so the peak is one model plus one tensor. Writing goes to a neighbour folder
+place, a third of a fused matrix at a time, and maps the file anew now and then, since what was read of a mapping counts
+as memory: the peak is one model plus one tensor. Writing goes to a neighbour folder
 that is renamed at the end: nothing half-written is left. What this does not do: pickled checkpoints (they execute code
 when read), tokenizers, quantised weights. Rejected: `from_pretrained` (transformers is an extra, and a second
 copy of the model in memory).
@@ -30,6 +31,8 @@ from tandem.errors import Failure, UserError
 _AGAIN = "copy or download it again; of a run, remove the stage's folder and run the recipe again"
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
+_MAPPED = 32 << 20
+"""Bytes read of a file until it is mapped anew."""
 
 PAIRED = ("q_proj", "k_proj")
 """Projections whose output is turned by position."""
@@ -145,28 +148,39 @@ def load(folder: Path | str, dtype: torch.dtype | None = None, device: torch.dev
 
 def _read(file: Path, missing: dict[str, Place], *, tied: bool) -> None:
     """Copy every tensor of a file into its place and strike it off the list."""
-    try:
-        with safe_open(file, framework="pt") as tensors:
-            for name in list(tensors.keys()):
-                if name.endswith(".rotary_emb.inv_freq") or (tied and name == "lm_head.weight"):
-                    continue  # Old exports carry what follows from config.json.
-                place = missing.pop(name, None)
-                if place is None:
-                    raise UserError(
-                        f"tensor {name} is not part of this model, or there twice",
-                        where=str(file),
-                        remedy="check that config.json and weights belong together",
-                    )
-                size = tuple(tensors.get_slice(name).get_shape())
-                if size != tuple(place.rows.shape):
-                    raise UserError(
-                        f"tensor {name} is {_by(size)}, but config.json makes it {_by(tuple(place.rows.shape))}",
-                        where=str(file),
-                        remedy="check that config.json and weights belong together",
-                    )
-                place.fill(tensors.get_tensor(name))
-    except (SafetensorError, OSError) as e:
-        raise UserError(f"not a whole safetensors file ({e})", where=str(file), remedy=_AGAIN) from e
+    left: list[str] | None = None
+    while left is None or left:
+        mapped = 0
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                left = list(tensors.keys()) if left is None else left
+                while left and mapped < _MAPPED:
+                    mapped += _place(tensors, left.pop(0), missing, file, tied=tied)
+        except (SafetensorError, OSError) as e:
+            raise UserError(f"not a whole safetensors file ({e})", where=str(file), remedy=_AGAIN) from e
+
+
+def _place(tensors: Any, name: str, missing: dict[str, Place], file: Path, *, tied: bool) -> int:
+    """Copy one tensor into its place; the bytes that were read."""
+    if name.endswith(".rotary_emb.inv_freq") or (tied and name == "lm_head.weight"):
+        return 0  # Old exports carry what follows from config.json.
+    place = missing.pop(name, None)
+    if place is None:
+        raise UserError(
+            f"tensor {name} is not part of this model, or there twice",
+            where=str(file),
+            remedy="check that config.json and weights belong together",
+        )
+    size = tuple(tensors.get_slice(name).get_shape())
+    if size != tuple(place.rows.shape):
+        raise UserError(
+            f"tensor {name} is {_by(size)}, but config.json makes it {_by(tuple(place.rows.shape))}",
+            where=str(file),
+            remedy="check that config.json and weights belong together",
+        )
+    theirs: Tensor = tensors.get_tensor(name)
+    place.fill(theirs)
+    return theirs.numel() * theirs.element_size()
 
 
 def _files(folder: Path) -> list[Path]:

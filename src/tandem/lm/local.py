@@ -69,13 +69,13 @@ class Local:
         weights, whatever adapters they wear. `memory`: bytes for keys and values (2 GiB; on a card half of what is
         free). Raises UserError naming file, key or tensor where something does not fit.
         """
+        keep_freed_memory()  # before the first thread: later it could no longer say how many heaps there are
         return apart(lambda: cls._load(Path(folder), adapter, precision, device, memory))
 
     @classmethod
     def _load(
         cls, folder: Path, adapter: str | Path | None, precision: str, device: str | None, memory: int | None
     ) -> Local:
-        keep_freed_memory()
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = _dtype(precision, where)
         wording_of = tokenizer.load(folder)
