@@ -161,10 +161,9 @@ class Scratch:
         return total
 
     def remove(self) -> None:
-        """Delete the folder, at the end."""
+        """Empty the folder, at the end; the parent takes it away."""
         if not self.mounted:
             self.renew()
-            os.rmdir(self.folder)
 
     def _mount(self) -> None:
         flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC

@@ -10,6 +10,8 @@ import contextlib
 import json
 import os
 import select
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -65,6 +67,7 @@ class Warm:
     def __init__(self, settings: Mapping[str, Any], note: Callable[[Layers], None]) -> None:
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control = here
+        self._folder = ""
         clean = {"PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "HOME": "/"}
         clean |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         clean |= {name: os.environ[name] for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ}
@@ -92,6 +95,7 @@ class Warm:
                     f"a warm process could not be started: {reason}", where="sandbox", remedy="tandem sandbox doctor"
                 )
         self._control.settimeout(None)
+        self._folder = told["folder"]
         note(Layers(frozenset(told["active"]), told["missing"]))
 
     def do(self, job: Job) -> Ended:
@@ -157,7 +161,7 @@ class Warm:
     def kill(self) -> None:
         """End it and all it runs, at once."""
         with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """End it: closing the channel is enough, a signal makes sure."""
@@ -167,6 +171,8 @@ class Warm:
         except subprocess.TimeoutExpired:
             self.kill()
             self._process.wait()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _file(text: bytes) -> int:

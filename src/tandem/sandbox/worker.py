@@ -52,48 +52,42 @@ class Worker:
         self._kept: _Examiner | None = None
         if settings["processor"] is not None:  # a run and its examiner take turns: on one processor that costs least
             os.sched_setaffinity(0, {settings["processor"]})
-        off, held = set(settings["off"]), settings["limits"]
-        absent = [m for m in settings["preload"] if not _imported(m)]
-        places = settings["places"]
+        for module in settings["preload"]:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(module)
         proc = os.open("/proc", os.O_PATH) if kernel.LINUX else -1
-        found = dict.fromkeys(("users", "files", "network", "processes", "ipc"), "switched off")
-        self._namespace = -1
-        if not off & found.keys():
-            found, self._namespace = view.enter(places)
-        found |= _own_layers(off)
+        found, self._namespace = _enter(set(settings["off"]), settings["places"])
         on = frozenset(name for name in layers.ALL if not found[name])
-        self._scratch = view.Scratch(held["scratch"], mounted="files" in on)
-        for module in settings["prepare"]:
-            importlib.import_module(module["module"]).prepare(module["with"])
-        mapped = limits.mapped(proc)
-        self._place = child.Confinement(on, mapped, held["memory"], self._scratch.folder)
-        os.chdir(self._scratch.folder)
-        os.dup2(os.open("/dev/null", os.O_RDWR), 0)
-        filter.run(1)  # what the first process of a namespace needs, made once
-        self._confine(on, places, held)
-        _only_keep(control.fileno(), self._namespace)
+        self._scratch = view.Scratch(settings["limits"]["scratch"], mounted="files" in on)
+        for role in settings["prepare"]:
+            importlib.import_module(role["module"]).prepare(role["with"])
+        memory = settings["limits"]["memory"]
+        self._place = child.Confinement(on, limits.mapped(proc), memory, self._scratch.folder)
+        self._confine(settings)
         gc.collect()
         gc.disable()
         gc.freeze()
-        report = {
-            "active": sorted(on),
-            "missing": {n: w for n, w in found.items() if w},
-            "absent": absent,
-            "places": places,
-        }
-        control.send(json.dumps(report).encode())
+        folder = "" if self._scratch.mounted else self._scratch.folder
+        missing = {name: why for name, why in found.items() if why}
+        control.send(json.dumps({"active": sorted(on), "missing": missing, "folder": folder}).encode())
 
-    def _confine(self, on: frozenset[str], places: list[str], held: dict[str, Any]) -> None:
-        """Put on what every run inherits."""
+    def _confine(self, settings: dict[str, Any]) -> None:
+        """Put on what every run inherits: its folder, nothing open, limits, Landlock, the first filter."""
+        os.chdir(self._scratch.folder)
+        os.dup2(os.open("/dev/null", os.O_RDWR), 0)
+        _only_keep(self._control.fileno(), self._namespace)
+        on = self._place.layers
         if "limits" in on:
-            limits.hold_all(held, self._place.mapped, count_processes="users" in on)
+            limits.hold_all(settings["limits"], self._place.mapped, count_processes="users" in on)
         if {"landlock", "privileges", "seccomp"} & on:
             kernel.no_new_privileges()
         if "landlock" in on:
-            rules = landlock.rules(kernel.landlock_version(), places, [self._scratch.folder, "/dev/null"])
+            writable = [self._scratch.folder, "/dev/null"]
+            rules = landlock.rules(kernel.landlock_version(), settings["places"], writable)
             kernel.landlock_enforce(rules)
             os.close(rules)
         if "seccomp" in on:
+            filter.run(1)  # what the first process of a namespace adds, made once
             kernel.install_filter(filter.warm())
 
     def serve(self) -> None:
@@ -269,20 +263,27 @@ def _only_keep(*handles: int) -> None:
     os.closerange(last + 1, 1 << 16)
 
 
-def _own_layers(off: set[str]) -> dict[str, str]:
-    """Layers each child puts on itself: "" where it will, else why not."""
+def _enter(off: set[str], places: list[str]) -> tuple[dict[str, str], int]:
+    """Every layer with "" where it is or will be in force, else why not; and a handle on the process namespace."""
+    found, namespace = dict.fromkeys(("users", "files", "network", "processes", "ipc"), "switched off"), -1
+    if not off & found.keys():
+        library = str(importlib.__file__).rsplit("/", 2)[0]
+        found, namespace = view.enter(places)
+        _can_read(library)
     why = "" if kernel.LINUX else "this system is not Linux on x86-64 or ARM"
-    found = {"landlock": why or ("" if kernel.landlock_version() else "this kernel has no Landlock")}
+    found["landlock"] = why or ("" if kernel.landlock_version() else "this kernel has no Landlock")
     found |= {"seccomp": why, "privileges": why, "limits": "", "deadline": ""}
-    return {name: "switched off" if name in off else reason for name, reason in found.items()}
+    return {name: "switched off" if name in off else reason for name, reason in found.items()}, namespace
 
 
-def _imported(name: str) -> bool:
+def _can_read(library: str) -> None:
     try:
-        importlib.import_module(name)
-    except ImportError:
-        return False
-    return True
+        os.scandir(library).close()
+    except OSError as error:
+        raise PermissionError(
+            f"{error.strerror}: {library} is closed to the user `nobody`, whom root becomes here; "
+            "install Python and Tandem where every user may read, or start as an ordinary user"
+        ) from None
 
 
 if __name__ == "__main__":
