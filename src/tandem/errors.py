@@ -45,10 +45,19 @@ class CallFailed(Failure):
     """A call to a remote model or source failed for good, after what retrying is safe. Never holds a key."""
 
     def __init__(
-        self, problem: str, *, kind: str, where: str | None = None, remedy: str | None = None, status: int | None = None
+        self,
+        problem: str,
+        *,
+        kind: str,
+        where: str | None = None,
+        remedy: str | None = None,
+        status: int | None = None,
+        begun: bool = False,
     ) -> None:
         super().__init__(problem, where=where, remedy=remedy)
         self.kind = kind
         """What failed, for counting: rate-limit, server, timeout, connection, malformed, refused, key, not-found."""
         self.status = status
         """The HTTP status, when there was one."""
+        self.begun = begun
+        """Whether an answer had been begun, which may have to be paid."""

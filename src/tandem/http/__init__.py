@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Any
 from tandem.http.pace import Limits
 
 if TYPE_CHECKING:
-    from tandem.http.caller import Caller, Reply, Stats
+    from tandem.http.caller import Caller
+    from tandem.http.reply import Reply, Stats
 
 __all__ = ["Caller", "Limits", "Reply", "Stats"]
 
 
 def __getattr__(name: str) -> Any:
     """Import aiohttp only when something is called: limits are read without it."""
-    if name in ("Caller", "Reply", "Stats"):
-        from tandem.http import caller
+    if name == "Caller":
+        from tandem.http.caller import Caller
 
-        return getattr(caller, name)
+        return Caller
+    if name in ("Reply", "Stats"):
+        from tandem.http import reply
+
+        return getattr(reply, name)
     raise AttributeError(name)

@@ -19,8 +19,7 @@ import asyncio
 import io
 import json
 import random
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -31,9 +30,11 @@ from yarl import URL
 
 from tandem.errors import CallFailed, UserError
 from tandem.http.connection import address, checked, credentials, environment_proxy, joined, open_session, place
-from tandem.http.faults import KINDS, Fault, broken, judged, parsed
+from tandem.http.events import ACCEPT, Streamed, together
+from tandem.http.faults import KINDS, Fault, broken, cut_off, judged, parsed
 from tandem.http.pace import Limits, LongPause, Outcome, Pace
 from tandem.http.redact import Secrets
+from tandem.http.reply import Reply, Stats
 from tandem.text import duration, size
 
 LONGEST_WAIT = 30.0
@@ -44,40 +45,6 @@ ERROR_SECONDS = 5.0
 LARGE_BODY = 1 << 20
 """Longer requests are given to aiohttp as a file, which it sends in parts."""
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What a server answered to one request."""
-
-    status: int
-    """The HTTP status, 200 to 299."""
-    json: dict[str, Any]
-    """The body."""
-    headers: Mapping[str, str]
-    """Header fields; upper and lower case are the same."""
-    seconds: float
-    """From the call to the end of the answer, with all waiting."""
-    tries: int
-    """How often the request was sent."""
-
-
-@dataclass
-class Stats:
-    """What became of the calls of one `Caller`. When none is under way, calls = answered + cancelled + failed."""
-
-    calls: int = 0
-    """Calls of `post`."""
-    answered: int = 0
-    """Calls that returned a reply."""
-    cancelled: int = 0
-    """Calls that were cancelled from outside."""
-    failed: Counter[str] = field(default_factory=Counter)
-    """Calls that raised: CallFailed by its kind, anything else as "unexpected"."""
-    sent: int = 0
-    """Requests sent, repeats included."""
-    repeated: Counter[str] = field(default_factory=Counter)
-    """Repeats, by the kind of failure that they follow."""
 
 
 @dataclass
@@ -94,6 +61,13 @@ class _Call:
     tries: int = 0
     read: int = 0
     last: Fault | None = None
+    streamed: Callable[[], Streamed] | None = None
+    answer: Streamed | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether part of the answer was given out."""
+        return self.answer is not None and self.answer.begun
 
 
 @dataclass(frozen=True)
@@ -165,18 +139,20 @@ class Caller:
         tokens: int = 0,
         safe_to_repeat: bool = True,
         deadline: float | None = None,
+        streamed: Callable[[], Streamed] | None = None,
     ) -> Reply:
         """Send `body` as JSON to base_url + `path` and return the JSON object that comes back.
 
         `tokens` is what it will use at most, for limits per minute; `deadline` in seconds overrides the caller's own.
-        Unless `safe_to_repeat`, it is sent again only when it was certainly not done.
+        Unless `safe_to_repeat`, it is sent again only when it was certainly not done. An answer that comes as events is
+        put together by what `streamed` makes, and not asked for again once part of it was given out.
         Raises CallFailed, whose kind is rate-limit, server, timeout, connection, malformed, refused, key or not-found.
         """
         loop = asyncio.get_running_loop()
         seconds = self.deadline if deadline is None else deadline
         began = loop.time()
         end = None if seconds is None else began + seconds
-        call = _Call(self._url(path), body, tokens, safe_to_repeat, began, end)
+        call = _Call(self._url(path), body, tokens, safe_to_repeat, began, end, streamed=streamed)
         self.stats.calls += 1
         try:
             line = self._lines.get(loop) or await self._open(loop)
@@ -206,6 +182,7 @@ class Caller:
             where=self._secrets.remove(place(call.url)),
             remedy=result.remedy or KINDS[result.kind],
             status=result.status,
+            begun=result.begun or call.begun,
         )
 
     async def close(self) -> None:
@@ -276,30 +253,53 @@ class Caller:
     async def _send(self, session: aiohttp.ClientSession, call: _Call) -> Reply | Fault:
         data = _encoded(call.body)  # now, since a thousand waiting requests would hold a thousand copies
         body = data if len(data) < LARGE_BODY else io.BytesIO(data)
-        call.doing, call.read = "waiting for an answer", 0
+        call.doing, call.read, call.answer = "waiting for an answer", 0, None
+        accept = ACCEPT if call.streamed else None
         try:
-            async with session.post(call.url, data=body, allow_redirects=False, proxy=self._proxy) as response:
+            async with session.post(
+                call.url, data=body, headers=accept, allow_redirects=False, proxy=self._proxy
+            ) as response:
                 call.doing = "reading the answer"
                 headers: Mapping[str, str] = response.headers
                 if self._secrets.within(b"\n".join([value for _, value in response.raw_headers])):
                     headers = CIMultiDict((name, self._secrets.remove(value)) for name, value in headers.items())
                 if not 200 <= response.status < 300:
                     return judged(response.status, headers, await self._error_body(response, call), safe=call.safe)
-                raw = await _read(response, self.limits.body_bytes, call)
+                raw, value = b"", None
+                if call.streamed and response.content_type == "text/event-stream":
+                    call.answer = call.streamed()
+                    value = await self._events(response, headers, call, call.answer)
+                else:
+                    raw = await _read(response, self.limits.body_bytes, call)
         except aiohttp.ClientError as e:
             return broken(e, safe=call.safe, read=call.read if call.doing == "reading the answer" else None)
         except TimeoutError:
             limit = duration(self.limits.seconds_a_try or 0)
-            return Fault("timeout", f"no whole answer within {limit}", again=call.safe)
+            return Fault("timeout", f"no whole answer within {limit}", again=call.safe and not call.begun)
         except OSError as e:
-            return Fault("connection", f"no connection ({e.strerror or type(e).__name__})", again=call.safe)
-        if len(raw) > self.limits.body_bytes:
-            return Fault("malformed", f"its answer is longer than {size(self.limits.body_bytes)}")
-        value = parsed(self._secrets.remove_bytes(raw), headers, response.status, safe=call.safe)
+            again = call.safe and not call.begun
+            return Fault("connection", f"no connection ({e.strerror or type(e).__name__})", again=again)
+        if call.read > self.limits.body_bytes:
+            return Fault("malformed", f"its answer is longer than {size(self.limits.body_bytes)}", begun=call.begun)
+        if value is None:
+            value = parsed(self._secrets.remove_bytes(raw), headers, response.status, safe=call.safe)
         if isinstance(value, Fault):
             return value
         seconds = asyncio.get_running_loop().time() - call.began
         return Reply(response.status, value, headers, seconds, call.tries)
+
+    async def _events(
+        self, response: aiohttp.ClientResponse, headers: Mapping[str, str], call: _Call, answer: Streamed
+    ) -> dict[str, Any] | Fault:
+        """The whole of an answer that comes as events."""
+
+        def read(data: bytes) -> dict[str, Any] | Fault:
+            return parsed(self._secrets.remove_bytes(data), headers, response.status, safe=call.safe, event=True)
+
+        whole = await together(_parts(response, self.limits.body_bytes, call), answer, read) or cut_off(call.read)
+        if isinstance(whole, dict) and self._secrets.within(raw := json.dumps(whole).encode()):  # it came in pieces
+            whole = json.loads(self._secrets.remove_bytes(raw))
+        return whole
 
     async def _error_body(self, response: aiohttp.ClientResponse, call: _Call) -> bytes:
         """The beginning of a refusal's body; nothing, when it does not come: the status says enough."""
@@ -319,6 +319,15 @@ async def _read(response: aiohttp.ClientResponse, most: int, call: _Call) -> byt
         if call.read > most:
             break
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _parts(response: aiohttp.ClientResponse, most: int, call: _Call) -> AsyncIterator[bytes]:
+    """The body as it comes, until it is longer than `most`."""
+    while part := await response.content.readany():
+        call.read += len(part)
+        yield part
+        if call.read > most:
+            break
 
 
 def _late(call: _Call, seconds: float) -> Fault:

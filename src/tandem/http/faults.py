@@ -34,6 +34,20 @@ KINDS = {
     "not-found": "check the address (most end in /v1) and the name of the model",
 }
 """All kinds of `CallFailed` that a call can raise, each with the remedy for want of a better one."""
+_STATUSES = {
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "internal_server_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+"""What the type of an error inside an answer amounts to; those not named are refusals (400)."""
 _SPENT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 """Codes of a 429 that no waiting mends."""
 
@@ -56,16 +70,20 @@ class Fault:
     """Seconds the server asks to wait."""
     remedy: str | None = None
     """What to do, when more is known than the kind says."""
+    begun: bool = False
+    """Whether an answer had been begun, which may have to be paid."""
 
 
 # ── Answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def parsed(raw: bytes, headers: Mapping[str, str], status: int, *, safe: bool) -> dict[str, Any] | Fault:
-    """The JSON object of an answer of a status 2xx, or what is wrong with it."""
+def parsed(
+    raw: bytes, headers: Mapping[str, str], status: int, *, safe: bool, event: bool = False
+) -> dict[str, Any] | Fault:
+    """The JSON object of an answer of a status 2xx, or of an `event` of one, or what is wrong with it."""
     if not raw or raw.isspace():
         return Fault("malformed", f"answered {status} with an empty body", status)
-    kind = headers.get("content-type", "application/json")
+    kind = "application/json" if event else headers.get("content-type", "application/json")
     if kind != "application/json":
         kind = kind.partition(";")[0].strip().lower()
         if not (kind == "application/json" or kind.endswith("+json")):
@@ -78,9 +96,7 @@ def parsed(raw: bytes, headers: Mapping[str, str], status: int, *, safe: bool) -
     if not isinstance(value, dict):
         return Fault("malformed", f"answered {status} with JSON that is no object: {_shown(raw)}", status)
     if error := value.get("error"):  # some gateways wrap a refusal in a 200
-        code = error.get("code") if isinstance(error, dict) else None
-        inner = code if isinstance(code, int) and 400 <= code <= 599 else 400
-        return judged(inner, headers, raw, safe=safe, answered=status)
+        return judged(_status_of(error), headers, raw, safe=safe, answered=status)
     return value
 
 
@@ -114,6 +130,19 @@ def judged(status: int, headers: Mapping[str, str], raw: bytes, *, safe: bool, a
         kind = "refused" if status >= 400 else "malformed"
     remedy = "the account has nothing left to spend: raise its limit" if code in _SPENT else None
     return Fault(kind, said, answered or status, again, limited, pause, remedy)
+
+
+def _status_of(error: Any) -> int:
+    """The status that an error inside an answer amounts to."""
+    if not isinstance(error, dict):
+        return 400
+    for name in ("code", "status", "type"):
+        value = error.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and 400 <= value <= 599:
+            return value
+        if isinstance(value, str) and value in _STATUSES:
+            return _STATUSES[value]
+    return 400
 
 
 def _words(raw: bytes) -> tuple[str, str | None]:
@@ -157,11 +186,20 @@ def broken(e: aiohttp.ClientError, *, safe: bool, read: int | None) -> Fault:
     if isinstance(e, aiohttp.ClientResponseError):
         return Fault("malformed", "does not answer in HTTP")
     if read is not None:
-        remedy = "run again later; a proxy in between may cut long answers"
-        return Fault("connection", f"the answer broke off or cannot be unpacked after {read:,} bytes", remedy=remedy)
+        return cut_off(read)
     if isinstance(e, aiohttp.ClientConnectionError):
         return Fault("connection", "the connection broke off before an answer", again=safe)
     return Fault("connection", f"no connection ({type(e).__name__})")
+
+
+def cut_off(read: int) -> Fault:
+    """What an answer means that ends before its end, after so many bytes."""
+    return Fault(
+        "connection",
+        f"the answer broke off or cannot be unpacked after {read:,} bytes",
+        remedy="run again later; a proxy in between may cut long answers",
+        begun=True,
+    )
 
 
 # ── What a server asks for ──────────────────────────────────────────────────────────────────────────────────────────

@@ -31,14 +31,22 @@ WATCH: ContextVar[Callable[[str], None] | None] = ContextVar("watch", default=No
 """Who sees the answers that are begun in this context grow."""
 
 
+STREAM: ContextVar[bool] = ContextVar("stream", default=False)
+"""Whether servers are asked to send single answers piece by piece, so that they are seen growing, too."""
+
+
 @contextmanager
-def watching(watch: Callable[[str], None]) -> Iterator[None]:
-    """Let `watch` see each answer of a local model that is asked for inside grow; called from the model's thread."""
-    before = WATCH.set(watch)
+def watching(watch: Callable[[str], None], *, stream: bool = False) -> Iterator[None]:
+    """Let `watch` see each answer of a local model that is asked for inside grow; called from the model's thread.
+
+    With `stream` also those of servers, of one sample, which costs more than a whole reply.
+    """
+    before, streamed_before = WATCH.set(watch), STREAM.set(stream)
     try:
         yield
     finally:
         WATCH.reset(before)
+        STREAM.reset(streamed_before)
 
 
 class Speller(Protocol):
@@ -202,3 +210,9 @@ def within(tokens: Sequence[Token], text: str) -> tuple[Token, ...]:
             token = replace(token, text=inside.decode("utf-8", "ignore"), end=end)
         kept.append(token)
     return tuple(kept)
+
+
+def sure(text: str, stop: Sequence[str]) -> str:
+    """The part of a growing answer that stays: up to the first stop text, and without what may become one."""
+    found = [at for one in stop if (at := text.find(one)) >= 0]
+    return text[: min(found)] if found else text[: len(text) - max(0, max(map(len, stop), default=1) - 1)]

@@ -76,7 +76,7 @@ class Meter:
             charge = None
             raise
         except CallFailed as e:
-            charge = Usage(0, 0) if e.kind in TURNED_AWAY else worst
+            charge = Usage(0, 0) if e.kind in TURNED_AWAY and not e.begun else worst
             raise
         finally:
             if charge is not None:

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from tandem.errors import CallFailed, Unsupported, UserError
-from tandem.http import Caller
+from tandem.http import Caller, Reply
+from tandem.http.events import Streamed
 from tandem.lm.endpoints import Endpoint, Format
+from tandem.lm.growing import STREAM, WATCH, sure
 from tandem.lm.wire import anthropic_messages, openai_chat, openai_completions
 from tandem.lm.wire.answers import Asked, estimated
 from tandem.lm.wire.reply import Part
+from tandem.lm.wire.streams import Tell
 from tandem.types import Chat, Completion, Count, Prompt, Sampling, Score, Text
 
 Result = TypeVar("Result")
@@ -34,6 +37,11 @@ class Wire(Protocol):
     """A wire format, as a module of pure functions."""
 
     PATH: str
+    STREAMING: dict[str, Any]
+
+    def streamed(self, tell: Tell, where: str) -> Streamed:
+        """What puts together an answer that comes piece by piece."""
+        ...
 
     def body(self, endpoint: Endpoint, prompt: Prompt, asked: Asked) -> dict[str, Any]:
         """A request."""
@@ -171,12 +179,30 @@ class Remote:
         tokens = 0
         if self.caller.counts_tokens:
             tokens = asked.estimate() + sampling.max_tokens * len(samples)
-        reply = await self.caller.post(self._wire.PATH, body, tokens=tokens)
+        watch = WATCH.get() if STREAM.get() and len(samples) == 1 else None
+        if watch is None:
+            reply = await self.caller.post(self._wire.PATH, body, tokens=tokens)
+        else:
+            reply = await self._watched(body, tokens, asked, watch)
         answers = self._wire.answers(self.endpoint, Part(reply.json, self.name), asked)
         if tokens:
             used = sum(one.usage.prompt_tokens + one.usage.completion_tokens for one in answers)
             self.caller.pace.settle(tokens, used)
         return answers
+
+    async def _watched(self, body: dict[str, Any], tokens: int, asked: Asked, watch: Callable[[str], None]) -> Reply:
+        """An answer that is seen growing where the server sends it piece by piece; from others it comes whole."""
+
+        def made() -> Streamed:
+            return self._wire.streamed(lambda text: watch(sure(text, asked.sampling.stop)), self.name)
+
+        try:
+            fields = {**self._wire.STREAMING, **body}  # an endpoint's own `body` has the last word
+            return await self.caller.post(self._wire.PATH, fields, tokens=tokens, streamed=made)
+        except CallFailed as e:
+            if e.kind != "refused" or "stream" not in e.problem:
+                raise
+        return await self.caller.post(self._wire.PATH, body, tokens=tokens)
 
     async def _scored(self, context: Prompt, continuation: str, cut_left: bool) -> Score:
         if cut_left and isinstance(context, Text):

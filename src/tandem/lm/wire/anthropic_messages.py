@@ -2,7 +2,7 @@
 
 System turns go into a field of their own; a begun answer is the last, assistant's turn, which models before Claude 4.6
 continue. One answer a call, no log-probabilities, no seed; from API version 2026-10-21 on no temperature and no top_p
-either. What this does not do: stream, call tools, cache prompts on request, set a budget for thinking (`body` can).
+either. What this does not do: call tools, cache prompts on request, set a budget for thinking (`body` can).
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ from tandem.errors import Unsupported
 from tandem.lm.endpoints import Endpoint
 from tandem.lm.wire.answers import Asked, Choice, Counts, completions
 from tandem.lm.wire.reply import Part
+from tandem.lm.wire.streams import Blocks
 from tandem.types import Chat, Completion, Finish, Prompt, Score
 
 PATH = "/messages"
 """Below the endpoint's address."""
+STREAMING: dict[str, Any] = {"stream": True}
+"""Field that has the answer sent piece by piece."""
+streamed = Blocks
+"""What puts the pieces together."""
 
 FINISHES: dict[str, Finish] = {
     "end_turn": "stop",

@@ -2,7 +2,7 @@
 
 Pure functions: a request's body out of what is asked, completions out of the reply's body. A begun answer is sent as
 the assistant's last turn; vLLM and SGLang want it said that the turn goes on, llama.cpp and Ollama continue it by
-themselves, OpenAI does not. What this does not do: stream, call tools, send pictures.
+themselves, OpenAI does not. What this does not do: call tools, send pictures.
 """
 
 from __future__ import annotations
@@ -16,10 +16,16 @@ from tandem.lm.endpoints import Endpoint
 from tandem.lm.wire.answers import Asked, Choice, Counts, completions
 from tandem.lm.wire.reply import Part
 from tandem.lm.wire.spans import Piece, Span, place, spelled, torn
+from tandem.lm.wire.streams import Choices, written
 from tandem.types import Chat, Completion, Finish, Prompt, Score
 
 PATH = "/chat/completions"
 """Below the endpoint's address."""
+
+STREAMING: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+"""Fields that have the answer sent piece by piece, the usage at its end."""
+streamed = Choices
+"""What puts the pieces together."""
 
 FINISHES: dict[str, Finish] = {
     "stop": "stop",
@@ -208,7 +214,7 @@ def _choice(part: Part) -> Choice:
     message = part["message"]
     content, refusal = message.get("content"), message.get("refusal")
     ended, notes = finish(part)
-    text = _written(content) if content else ""
+    text = written(content) if content else ""
     if refusal and refusal.text():
         ended, text = "refusal", text or refusal.text()
     reasoning = message.get("reasoning_content") or message.get("reasoning")
@@ -221,13 +227,6 @@ def _choice(part: Part) -> Choice:
         reasoned=bool(reasoning and reasoning.value),
         notes=notes,
     )
-
-
-def _written(content: Part) -> str:
-    """The answer of a message: a text, or, on some servers, a list of parts of which some are text."""
-    if isinstance(content.value, list):
-        return "".join(part["text"].text() for part in content.items() if part["type"].text() == "text")
-    return content.text()
 
 
 def _count(details: Part, key: str) -> int:

@@ -3,7 +3,7 @@
 Spoken by vLLM, SGLang, llama.cpp and Ollama, and by OpenAI for its two base models. Log-probabilities come as parallel
 lists, from llama.cpp as in the chat format. A given text is scored by having it echoed with its log-probabilities
 (SGLang, vLLM, llama-cpp-python), or by vLLM's `prompt_logprobs`; context and continuation are tokenised together there.
-What this does not do: stream, fill in the middle, several prompts in one call.
+What this does not do: fill in the middle, several prompts in one call.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ from typing import Any
 
 from tandem.errors import Unsupported
 from tandem.lm.endpoints import Endpoint
+from tandem.lm.wire import openai_chat
 from tandem.lm.wire.answers import Asked, Choice, completions
 from tandem.lm.wire.openai_chat import counts, drawing, finish, listed, score, score_at_end
 from tandem.lm.wire.reply import Part
 from tandem.lm.wire.spans import Piece, place, spelled
+from tandem.lm.wire.streams import Choices
 from tandem.types import Completion, Prompt, Score, Text
 
 PATH = "/completions"
 """Below the endpoint's address."""
+STREAMING = openai_chat.STREAMING
+streamed = Choices
 
 
 def body(endpoint: Endpoint, prompt: Prompt, asked: Asked) -> dict[str, Any]:
