@@ -227,13 +227,13 @@ def test_a_cancelled_caller_frees_its_rows_and_the_others_go_on(folder):
 
 def test_a_failure_of_the_engine_reaches_everybody_and_the_next_request_works(folder):
     async def work(backend):
-        logits = backend.engine._logits
+        logits = backend.engine.head
 
         def broken(x):
-            backend.engine._logits = logits
+            backend.engine.head = logits
             raise MemoryError("no room")
 
-        backend.engine._logits = broken
+        backend.engine.head = broken
         asked = [backend.generate(Text(p), Sampling(max_tokens=4)) for p in PROMPTS]
         outcomes = await asyncio.gather(*asked, return_exceptions=True)
         assert any(isinstance(outcome, MemoryError) for outcome in outcomes)
