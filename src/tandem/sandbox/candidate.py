@@ -84,7 +84,6 @@ DEEDS: dict[str, Callable[..., Any]] = {
     "getitem": operator.getitem,
     "setitem": operator.setitem,
     "delitem": operator.delitem,
-    "contains": operator.contains,
     "len": len,
     "iter": iter,
     "take": _take,

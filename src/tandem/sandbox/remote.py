@@ -1,7 +1,7 @@
 """Inside the examiner: what stands for the functions and objects of a program that runs in another process.
 
 Using one sends a message and reads plain data back. Such an object equals only itself: what a program says about its
-own equality, truth or hash is never asked.
+own equality, truth, order or contents is never asked where a test's own value is on the other side.
 """
 
 from __future__ import annotations
@@ -166,24 +166,19 @@ def _deed(name: str) -> Any:
     return method
 
 
-for _name in (
-    "getitem",
-    "setitem",
-    "delitem",
-    "contains",
-    "len",
-    "add",
-    "sub",
-    "mul",
-    "truediv",
-    "floordiv",
-    "mod",
-    "pow",
-    "neg",
-):
+def _between(name: str) -> Any:
+    """A deed on two objects of the program: with a number of the test's own, the program would be its own judge."""
+
+    def method(self: Remote, other: Any) -> Any:
+        return self._program.ask(name, [self, other]) if isinstance(other, Remote) else NotImplemented
+
+    return method
+
+
+for _name in "getitem setitem delitem len str".split():
     setattr(Remote, f"__{_name}__", _deed(_name))
-for _name in ("lt", "le", "gt", "ge", "str"):
-    setattr(Remote, f"__{_name}__", _deed(_name))
+for _name in "add sub mul truediv floordiv mod pow lt le gt ge".split():
+    setattr(Remote, f"__{_name}__", _between(_name))
 
 
 def _refer(value: Any) -> plain.Handle:
