@@ -175,9 +175,9 @@ def _between(name: str) -> Any:
     return method
 
 
-for _name in "getitem setitem delitem len str".split():
+for _name in ["getitem", "setitem", "delitem", "len", "str"]:
     setattr(Remote, f"__{_name}__", _deed(_name))
-for _name in "add sub mul truediv floordiv mod pow lt le gt ge".split():
+for _name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "lt", "le", "gt", "ge"]:
     setattr(Remote, f"__{_name}__", _between(_name))
 
 
