@@ -29,9 +29,11 @@ _OPERATORS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 class Failed(AssertionError):  # noqa: N818 — an outcome, not a mistake
     """An assertion that does not hold."""
 
-    def __init__(self, statement: ast.Assert, values: tuple[Any, ...]) -> None:
+    def __init__(self, statement: ast.Assert, values: tuple[Any, ...], message: Callable[[], Any] | None) -> None:
         super().__init__()
         self.statement = statement
+        self.message = "" if message is None else str(message())
+        """What the assertion itself says of its failure."""
         self.values = values
         """Left and right side of a comparison; one value, or none, otherwise."""
 
@@ -78,18 +80,21 @@ class Checks:
             name, values = _COMPARE, [test.left, test.comparators[0]]
         place = {k: getattr(node, k) for k in ("lineno", "col_offset", "end_lineno", "end_col_offset")}
         number = ast.Constant(len(self._statements) - 1, **place)
+        if node.msg is not None:  # evaluated only where the assertion fails
+            nothing = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+            values.append(ast.Lambda(nothing, node.msg, **place))
         call = ast.Call(ast.Name(name, ast.Load(), **place), [number, *values], [], **place)
         return ast.Expr(call, **place)
 
-    def _compare(self, number: int, left: Any, right: Any) -> None:
+    def _compare(self, number: int, left: Any, right: Any, message: Callable[[], Any] | None = None) -> None:
         statement = self._statements[number]
         assert isinstance(statement.test, ast.Compare)
         if not _OPERATORS[type(statement.test.ops[0])](left, right):
-            raise Failed(statement, (left, right))
+            raise Failed(statement, (left, right), message)
 
-    def _check(self, number: int, value: Any) -> None:
+    def _check(self, number: int, value: Any, message: Callable[[], Any] | None = None) -> None:
         if not value:
-            raise Failed(self._statements[number], (value,))
+            raise Failed(self._statements[number], (value,), message)
 
 
 def names_in(code: Any) -> Iterator[str]:

@@ -83,12 +83,12 @@ def _prepare(tests: dict[str, Any], program: Program) -> tuple[dict[str, Any], l
             space[name] = importlib.import_module(name)  # the module itself, not what the program made of it
         elif name in own:
             space[name] = found
-    exec(setup, space)
-    space.update({name: own[name] for name in entries if name in own})
-    for name in entries:
+    for name in entries:  # before the set-up, which may use them: what is missing is the program's fault
         if name not in own:
             program.error = {"kind": "NameError", "text": f"name '{name}' is not defined", "line": None}
             raise NameError(program.error["text"])
+    exec(setup, space)
+    space.update({name: own[name] for name in entries})
     return space, bodies
 
 
@@ -142,6 +142,7 @@ def _outcome(error: BaseException, program: Program) -> dict[str, Any]:
         return {"outcome": "broken", "text": str(error)}
     if isinstance(error, Failed):
         told = {"outcome": "failed", "kind": "AssertionError", "text": _cut(error.source)} | _call_made(program)
+        told["message"] = _cut(error.message)
         if error.equality:
             told |= {"output": _text(error.values[0]), "expected": _text(error.values[1])}
         elif program.last_call is not None:

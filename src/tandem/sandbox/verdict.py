@@ -52,6 +52,8 @@ class TestResult:
     """What came back."""
     expected: str = ""
     """What should have."""
+    message: str = ""
+    """What the assertion itself says of its failure: `assert TEST, MESSAGE`."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def _result(line: Mapping[str, Any], code: int, stopped: str | None) -> TestResu
         elif code == 0:
             text = "the process ended by itself before its tests did"
     number = line.get("line")
-    words = {k: str(line.get(k, "")) for k in ("kind", "input", "output", "expected")}
+    words = {k: str(line.get(k, "")) for k in ("kind", "input", "output", "expected", "message")}
     return TestResult(int(line["test"]), outcome, text=text, line=number if isinstance(number, int) else None, **words)
 
 
