@@ -11,7 +11,7 @@ from tandem.cli.asking import how_to_sample, sampling_of, which_model
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tandem.lm.model import Model
+    from tandem.cli.shown import Shown
     from tandem.types import Completion, Prompt, Sampling
 
 
@@ -65,12 +65,14 @@ def _prompt(options: argparse.Namespace) -> Prompt:
 async def _ask(options: argparse.Namespace, prompt: Prompt, sampling: Sampling) -> int:
     import time
 
+    from tandem.cli.asking import tell_notes
+    from tandem.cli.shown import Shown
     from tandem.lm import connect
     from tandem.lm.growing import watching
     from tandem.store import Store
 
     store = Store(options.store) if options.store else None
-    shown = _Shown(live=sys.stdout.isatty() and options.n == 1 and not options.logprobs)
+    shown = Shown(live=options.n == 1 and not options.logprobs)
     try:
         shown.wait(f"loading {options.model}")
         model = connect(
@@ -78,93 +80,27 @@ async def _ask(options: argparse.Namespace, prompt: Prompt, sampling: Sampling) 
         )
         async with model:
             shown.wait("waiting")
+            shown.stop = () if model.abilities.stop else sampling.stop
             begun = time.monotonic()
-            with watching(shown.grow):
+            with watching(shown.grow, stream=shown.live):
                 completions = await model.generate(prompt, sampling, range(options.n))
             seconds = time.monotonic() - begun
             shown.end()
-            _print(completions, shown.text, options.logprobs)
-            _print_notes(model, completions, sampling, seconds)
+            _print(completions, shown, options.logprobs)
+            tell_notes(model, completions, sampling, seconds)
     finally:
-        shown.end()
+        shown.broken()
         if store is not None:
             store.close()
     return 0 if all(completion.finish in ("stop", "length") for completion in completions) else 1
 
 
-class _Shown:
-    """What a terminal shows before the answer is complete: what is waited for, then the answer as far as it goes."""
-
-    def __init__(self, live: bool) -> None:
-        self.text = ""
-        """What stands on standard output so far."""
-        self._live = live
-        self._waiting = False
-
-    def wait(self, what: str) -> None:
-        """A line on standard error that goes away again."""
-        self.end()
-        if sys.stderr.isatty():
-            from tandem.cli.asking import columns
-
-            # A line that wraps could not be taken away whole; of a long address the end tells most.
-            room = columns() - 3
-            what = what if len(what) <= room else f"…{what[len(what) - max(0, room - 1) :]}"
-            print(f"{what} …"[: room + 2], end="", file=sys.stderr, flush=True)
-            self._waiting = True
-
-    def end(self) -> None:
-        """Take the line away."""
-        if self._waiting:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-            self._waiting = False
-
-    def grow(self, text: str) -> None:
-        """Print what is new; white space at either end waits for what follows it."""
-        text = _safe(text.strip())
-        if self._live and len(text) > len(self.text):
-            self.end()
-            print(text[len(self.text) :], end="", flush=True)
-            self.text = text
-
-
-def _print(completions: Sequence[Completion], shown: str, logprobs: bool) -> None:
-    """The answers, as far as they are not `shown` already."""
+def _print(completions: Sequence[Completion], shown: Shown, logprobs: bool) -> None:
+    """The answers, as far as they are not shown already."""
     for number, completion in enumerate(completions, 1):
         if len(completions) > 1:
             print(f"── {number} " + "─" * 20)
-        print(_safe(completion.text.strip() or "(nothing)").removeprefix(shown))
+        shown.finish(completion.text)
         if logprobs and completion.tokens is not None:
             for token in completion.tokens:
                 print(f"  {token.logprob:9.4f}  {token.text!r}")
-
-
-def _safe(text: str) -> str:
-    """The text, on a terminal without characters that could steer it."""
-    from tandem.cli.answers import printable
-
-    return printable(text) if sys.stdout.isatty() else text
-
-
-def _print_notes(model: Model, completions: Sequence[Completion], sampling: Sampling, seconds: float) -> None:
-    """What was not as asked; on a terminal, also tokens and time."""
-    from collections import Counter
-
-    from tandem.cli.asking import cost_of
-    from tandem.text import duration
-
-    finishes = Counter(completion.finish for completion in completions)
-    for finish, n in finishes.items():
-        which = "the answer" if len(completions) == 1 else f"{n} of {len(completions)} answers"
-        if finish == "length":
-            print(f"{which} reached {sampling.max_tokens} tokens; --max-tokens gives more room", file=sys.stderr)
-        elif finish != "stop":
-            print(f"{which}: {finish}", file=sys.stderr)
-    for note, n in Counter(note for completion in completions for note in completion.notes).items():
-        print(f"note: {note}" + (f" ({n} of {len(completions)})" if n < len(completions) else ""), file=sys.stderr)
-    if sys.stderr.isatty():
-        used = model.usage
-        speed = f" · {used.completion_tokens / seconds:.0f} tokens/s" if used.completion_tokens and seconds else ""
-        parts = [f"{used.prompt_tokens:,} tokens read, {used.completion_tokens:,} written", duration(seconds) + speed]
-        parts += [cost] if (cost := cost_of(model)) else []
-        print("· " + " · ".join(parts), file=sys.stderr)

@@ -11,24 +11,31 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tandem.lm.model import Model
-    from tandem.types import Sampling
+    from tandem.types import Completion, Sampling, Usage
 
 ADDRESSES = "embedded, local:DIR, hf:DIR, openai:MODEL, anthropic:MODEL, https://host/v1#MODEL, NAME, replay:FILE"
 
 
 def which_model(parser: argparse.ArgumentParser) -> None:
     """Arguments that choose the model and how it computes."""
+    parser.add_argument("--model", default="embedded", metavar="ADDRESS", help=f"{ADDRESSES} … (default: embedded)")
+    how_to_compute(parser)
+
+
+def how_to_compute(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say what a model may do instead of what it lacks, and how one of this machine computes."""
     add = parser.add_argument
-    add("--model", default="embedded", metavar="ADDRESS", help=f"{ADDRESSES} … (default: embedded)")
     add(
         "--allow",
         action="append",
         default=[],
         metavar="POLICY",
         help="what to do where the model lacks something (repeatable): own-temperature, calls-for-samples, "
-        "without-logprobs, without-seed, without-presence-penalty, cut-at-stop, text-as-chat, cut-left (a prompt that is "
-        "too long loses its beginning)",
+        "without-logprobs, without-seed, without-presence-penalty, cut-at-stop, text-as-chat, cut-left "
+        "(a prompt that is too long loses its beginning)",
     )
     add("--precision", choices=["auto", "fp32", "bf16"], default="auto", help="of models of this machine")
     add("--device", help="cpu, cuda, cuda:1 (default: the best there is)")
@@ -39,7 +46,7 @@ def how_to_sample(parser: argparse.ArgumentParser, *, temperature: float) -> Non
     add = parser.add_argument
     add(
         "--temperature",
-        type=_temperature,
+        type=temperature_or_own,
         default=temperature,
         metavar="T",
         help=f"0 takes the likeliest token, “own” leaves it to the model (default: {temperature:g})",
@@ -99,7 +106,37 @@ def cost_of(model: Model) -> str:
     return f"cost {model.spent.money:.4g}" if model.spent.money else ""
 
 
-def _temperature(text: str) -> float | None:
+def tell_notes(
+    model: Model, completions: Sequence[Completion], sampling: Sampling, seconds: float, *, since: Usage | None = None
+) -> None:
+    """What was not as asked; on a terminal, also time and tokens, those `since` then."""
+    from collections import Counter
+
+    from tandem.text import duration
+
+    finishes = Counter(completion.finish for completion in completions)
+    for finish, n in finishes.items():
+        which = "the answer" if len(completions) == 1 else f"{n} of {len(completions)} answers"
+        if finish == "length":
+            print(f"{which} reached {sampling.max_tokens} tokens; --max-tokens gives more room", file=sys.stderr)
+        elif finish != "stop":
+            print(f"{which}: {finish}", file=sys.stderr)
+    for note, n in Counter(note for completion in completions for note in completion.notes).items():
+        print(f"note: {note}" + (f" ({n} of {len(completions)})" if n < len(completions) else ""), file=sys.stderr)
+    if sys.stderr.isatty():
+        read, written, cached = (
+            getattr(model.usage, name) - (getattr(since, name) if since else 0)
+            for name in ("prompt_tokens", "completion_tokens", "cached_tokens")
+        )
+        speed = f" · {written / seconds:.0f} tokens/s" if written and seconds else ""
+        again = f" ({cached:,} from a cache)" if cached else ""
+        parts = [f"{read:,} tokens read{again}, {written:,} written", duration(seconds) + speed]
+        parts += [cost] if (cost := cost_of(model)) else []
+        print("· " + " · ".join(parts), file=sys.stderr)
+
+
+def temperature_or_own(text: str) -> float | None:
+    """A temperature as it is written on the command line; None leaves it to the model."""
     if text == "own":
         return None
     try:

@@ -1,78 +1,159 @@
-"""`tandem chat RUN|DIR`: talk to a model; one question with --prompt, a conversation without."""
+"""`tandem chat MODEL`: talk to any model; one question with --prompt, a conversation without.
+
+One model, loaded once, answers the whole conversation: on our own engine each turn reads only what is new in it. What
+this does not do: record (`tandem ask --store` and `tandem generate` do).
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from tandem.cli.asking import ADDRESSES, how_to_compute, temperature_or_own
 
-    from tandem.decoder import Decoder
-    from tandem.tokenizer import Tokenizer
-    from tandem.types import Message
+if TYPE_CHECKING:
+    import asyncio
+
+    from tandem.cli.shown import Shown
+    from tandem.lm.model import Model
+    from tandem.types import Completion, Message, Prompt, Sampling
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `tandem chat`."""
     add = parser.add_argument
-    add("model", help="a run's folder, a Hugging Face folder (DIR or hf:DIR), or embedded")
+    add("model", help=f"the folder of a run or a model, or an address: {ADDRESSES}")
     add("--prompt", help="ask this one question, print the answer, and exit")
-    add("--system", help="a system message in front of the conversation")
-    add("--adapter", help="a LoRA adapter folder to put on the model")
+    add("--system", default="", metavar="TEXT", help="a system message in front of the conversation")
+    add("--adapter", metavar="DIR", help="a LoRA adapter folder to put on the model")
     add("--template", choices=["own", "xgen", "fastchat", "none"], help="chat form (default: the model's own)")
-    add("--temperature", type=float, default=0.0, help="0 takes the most likely token (default: 0)")
-    add("--top-p", type=float, default=1.0, help="sample from the tokens that hold this probability (default: 1)")
-    add("--max-tokens", type=int, default=256, help="longest answer, in tokens (default: 256)")
-    add("--seed", type=int, default=0, help="seed of the sampling (default: 0)")
-    add("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
+    add(
+        "--temperature", type=temperature_or_own, default=0.0, metavar="T", help="0 takes the likeliest token (default)"
+    )
+    add("--top-p", type=float, default=1.0, metavar="P", help="sample from the tokens that hold this probability")
+    add("--max-tokens", type=int, default=256, metavar="N", help="longest answer, in tokens (default: 256)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the sampling (default: 0)")
+    parser.set_defaults(n=1, stop=[], logprobs=False)
+    how_to_compute(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Load the model once, then answer until the input ends."""
-    from tandem import decoder
-    from tandem import tokenizer as tokenizers
-    from tandem.decoder import adapters
-    from tandem.errors import UserError
-    from tandem.lm.locate import locate
-    from tandem.recipes.execute import choose_device
-    from tandem.types import Message
+    import asyncio
 
-    if options.max_tokens < 1:
-        raise UserError(f"is {options.max_tokens}", where="--max-tokens", remedy="give at least 1")
-    folder = locate(options.model)
-    made = tokenizers.load(folder)
-    model = decoder.load(folder, device=choose_device(options.device))
+    from tandem.cli.asking import plain_warnings, sampling_of
+    from tandem.cli.shown import Shown
+
+    sampling, shown = sampling_of(options), Shown()
+    with plain_warnings():
+        shown.wait(f"loading {options.model}")
+        model = _model(options)
+        shown.end()
+        talk = Conversation(model, sampling, system=options.system, plain=_plain(options, model))
+        with asyncio.Runner() as loop:
+            try:
+                if options.prompt is not None:
+                    return 0 if _answer(loop, talk, options.prompt, shown) else 1
+                return _converse(loop, talk, options.model, shown)
+            finally:
+                loop.run(model.close())
+
+
+class Conversation:
+    """What was said so far, and the model that answers."""
+
+    def __init__(self, model: Model, sampling: Sampling, *, system: str = "", plain: bool = False) -> None:
+        """With `plain` each turn stands alone, and the model continues it as a text."""
+        self.model, self.sampling = model, sampling
+        self._system, self._plain = system, plain
+        self._said: tuple[Message, ...] = ()
+
+    def forget(self) -> None:
+        """Begin again."""
+        self._said = ()
+
+    async def say(self, words: str) -> Completion:
+        """The answer to the next turn; only once it is there are the two part of the conversation.
+
+        Older turns are left out when the conversation outgrows the context; a single turn is cut under a policy only.
+        """
+        from tandem.types import Message
+
+        said = (*self._said, Message("user", words))
+        (completion,) = await self.model.generate(self._prompt(said), self.sampling)
+        self._said = (*said, Message("assistant", completion.text.strip()))
+        return completion
+
+    def _prompt(self, said: tuple[Message, ...]) -> Prompt:
+        from tandem.lm.cutting import recent, room
+        from tandem.lm.meter import worst_read
+        from tandem.types import Chat, Message, Text
+
+        if self._plain:
+            return Text(said[-1].content)
+        whole = Chat(((Message("system", self._system),) if self._system else ()) + said)
+        most = room(self.model.abilities.context, self.sampling.max_tokens)
+        return recent(whole, most, lambda prompt: worst_read(self.model.count(prompt)))
+
+
+def _model(options: argparse.Namespace) -> Model:
+    """The model of a folder or an address."""
+    from tandem.lm import connect
+    from tandem.lm.addresses import ADAPTER
+
+    address = f"local:{options.model}" if Path(options.model).is_dir() else options.model
     if options.adapter:
-        adapters.load(model, options.adapter)
-    model.eval()
-    template = options.template or ("own" if made.chat_template else "none")
-    if template == "none" and not options.template:
-        print("This model has no chat template: it continues your text as it is.", file=sys.stderr)
-    messages = [Message("system", options.system)] if options.system else []
-    if options.prompt is not None:
-        answer(options, model, made, template, [*messages, Message("user", options.prompt)])
-        return 0
+        address += f"{ADAPTER}{options.adapter}"
+    template = None
+    if options.template in ("xgen", "fastchat"):
+        from tandem.train.templates import CHAT_TEMPLATES
+
+        template = CHAT_TEMPLATES[options.template]
+    allow, precision, device = options.allow, options.precision, options.device
+    return connect(address, allow=allow, precision=precision, device=device, template=template)
+
+
+def _plain(options: argparse.Namespace, model: Model) -> bool:
+    """Whether the model continues plain texts; one that has no other way says so."""
+    from tandem.errors import UserError
+
+    tokenizer = getattr(getattr(model.backend, "wording", None), "tokenizer", None)  # of models of this machine
+    able = model.abilities.chat and (tokenizer is None or tokenizer.chat_template is not None)
+    if options.template == "none" or (options.template is None and not able):
+        if options.system:
+            raise UserError(
+                "goes with a conversation", where="--system", remedy="choose a --template, or leave it away"
+            )
+        if options.template is None:
+            print("This model has no chat template: it continues your text as it is.", file=sys.stderr)
+        return True
+    return False
+
+
+def _converse(loop: asyncio.Runner, talk: Conversation, name: str, shown: Shown) -> int:
+    """Answer line by line. At a terminal a turn that fails is dropped, and the conversation goes on."""
+    from tandem.errors import TandemError
+
     talking = sys.stdin.isatty()
     if talking:
-        print(f"{folder} · /new starts again, Ctrl-D ends", file=sys.stderr)
-    while (line := _ask(talking)) is not None:
+        print(f"{name} · /new starts again, Ctrl-D ends", file=sys.stderr)
+    fine = True
+    while (line := _line(talking)) is not None:
         if line == "/new":
-            messages = messages[:1] if options.system else []
+            talk.forget()
         elif line:
-            messages.append(Message("user", line))
             try:
-                messages.append(Message("assistant", answer(options, model, made, template, messages)))
-            except (UserError, KeyboardInterrupt) as e:  # the question is dropped, the conversation goes on
+                fine = _answer(loop, talk, line, shown) and fine
+            except (TandemError, KeyboardInterrupt) as e:
                 if not talking:
                     raise
-                messages.pop()
-                print(f"\n{str(e) or 'stopped'}", file=sys.stderr)
-    return 0
+                print(str(e) or "stopped", file=sys.stderr)
+    return 0 if fine else 1
 
 
-def _ask(talking: bool) -> str | None:
+def _line(talking: bool) -> str | None:
     """The next line, without white space around it; None at the end of the input."""
     try:
         return input("» " if talking else "").strip()
@@ -83,38 +164,21 @@ def _ask(talking: bool) -> str | None:
         return None
 
 
-def answer(
-    options: argparse.Namespace, model: Decoder, made: Tokenizer, template: str, messages: Sequence[Message]
-) -> str:
-    """Print the answer as it comes; older turns are left out when the conversation outgrows the model's context."""
-    from tandem.decoder.generate import stream
-    from tandem.errors import UserError
-    from tandem.train import templates
+def _answer(loop: asyncio.Runner, talk: Conversation, words: str, shown: Shown) -> bool:
+    """Print an answer as it comes, and what was not as asked; whether there was one."""
+    import contextvars
+    import time
 
-    system = [m for m in messages if m.role == "system"]
-    turns = [m for m in messages if m.role != "system"]
-    room = model.shape.context - min(options.max_tokens, model.shape.context // 2)
-    while True:
-        if template == "none":
-            ids, ends = made.encode(turns[-1].content), frozenset({made.end})
-        else:
-            ids, ends = templates.prompt([*system, *turns], template, made), templates.ends(template, made)
-        if len(ids) <= room:
-            break
-        if len(turns) == 1:
-            raise UserError(
-                f"{len(ids):,} tokens do not fit into the model's context of {model.shape.context:,}",
-                remedy="ask something shorter",
-            )
-        turns = turns[2:]
-    new: list[int] = []
-    shown = ""
-    sampling = {"temperature": options.temperature, "top_p": options.top_p, "seed": options.seed}
-    for token in stream(model, ids, max_tokens=options.max_tokens, stop_ids=ends, **sampling):
-        new.append(token)
-        text = made.decode(new)
-        if not text.endswith("\N{REPLACEMENT CHARACTER}"):  # a character may need several tokens
-            print(text[len(shown) :].lstrip() if not shown else text[len(shown) :], end="", flush=True)
-            shown = text
-    print()
-    return made.decode(new).strip()
+    from tandem.cli.asking import tell_notes
+    from tandem.lm.growing import watching
+
+    before, begun = talk.model.usage, time.monotonic()
+    try:
+        shown.wait("waiting")
+        with watching(shown.grow, stream=shown.live):
+            completion = loop.run(talk.say(words), context=contextvars.copy_context())  # a runner keeps its first one
+        shown.finish(completion.text)
+    finally:
+        shown.broken()
+    tell_notes(talk.model, [completion], talk.sampling, time.monotonic() - begun, since=before)
+    return completion.finish in ("stop", "length")

@@ -21,7 +21,7 @@ COMMANDS = {
     "plan": "what a recipe will take: tokens, parameters, FLOPs, memory, days, money",
     "ask": "put one question to any model: the embedded one, a folder, a server, an API",
     "generate": "answer a file of prompts with any model; recorded, budgeted, resumed",
-    "chat": "talk to a model: a run's folder or a Hugging Face folder",
+    "chat": "talk to any model: a run's folder, a model's folder, a server, an API",
     "tune": "instruction-tune a model on conversations, in full or with LoRA",
     "report": "make a run's report.html again",
     "world": "write a made-up world: passages, questions, choices, instruction tasks",

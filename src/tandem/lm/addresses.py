@@ -45,6 +45,7 @@ def connect(
     allow: Iterable[str] = (),
     precision: str = "auto",
     device: str | None = None,
+    template: str | None = None,
     prices: Prices | Mapping[str, Prices] | None = None,
     retry_failed: bool = False,
     dry: bool = False,
@@ -54,8 +55,8 @@ def connect(
     `store` keeps every answer (replayed ones stay where they are), `budget` limits what is spent, `allow` names the
     policies for what a model lacks, `retry_failed` asks again what failed before the store was opened. `precision`
     (auto, fp32, bf16) and `device` are for models of this machine, which cost nothing unless `prices` say so; `prices`
-    (of this model, or by name) replace those of models.toml. With `dry` no key is read: the model can count and
-    estimate, nothing more.
+    (of this model, or by name) replace those of models.toml. `template` is a chat template in place of the own one of a
+    `local:` model. With `dry` no key is read: the model can count and estimate, nothing more.
 
     Raises UserError: no such address, folder, file or policy; a key or package that is missing; an unusable model.
     """
@@ -80,8 +81,10 @@ def connect(
     if colon and kind in NEEDED and not rest.partition("#")[0]:
         form = f"{kind}:{'DIR' if NEEDED[kind] == 'folder' else 'FILE'}"
         raise UserError(f"no {NEEDED[kind]} is named", where=kind, remedy=f"write it as in {form}")
+    if template is not None and not (base == "embedded" or (colon and kind == "local")):
+        raise UserError("takes no other chat template", where=address, remedy="use local:DIR, or its own template")
     if base == "embedded" or (colon and kind in ("local", "hf")):
-        backend = _local(kind, rest, adapter if suffix else None, precision, device)
+        backend = _local(kind, rest, adapter if suffix else None, precision, device, template)
     elif colon and kind == "scripted":
         from tandem.lm.scripted import Scripted
 
@@ -100,7 +103,9 @@ def connect(
     return Model(backend, store=store, budget=budget, prices=known, allow=allowed, retry_failed=retry_failed)
 
 
-def _local(kind: str, folder: str, adapter: str | None, precision: str, device: str | None) -> BackEnd:
+def _local(
+    kind: str, folder: str, adapter: str | None, precision: str, device: str | None, template: str | None
+) -> BackEnd:
     """A model of this machine."""
     from tandem.lm import embedded
     from tandem.lm.locate import locate
@@ -114,7 +119,7 @@ def _local(kind: str, folder: str, adapter: str | None, precision: str, device: 
         return HuggingFace.load(place, adapter=adapter, precision=precision, device=device)
     from tandem.lm.local import Local
 
-    return Local.load(place, adapter=adapter, precision=precision, device=device)
+    return Local.load(place, adapter=adapter, precision=precision, device=device, template=template)
 
 
 def _remote(address: str, dry: bool) -> tuple[BackEnd, Prices | None]:

@@ -61,25 +61,35 @@ class Local:
         precision: str = "auto",
         device: str | None = None,
         memory: int | None = None,
+        template: str | None = None,
     ) -> Local:
         """The model of a Hugging Face folder, with a LoRA adapter put on it if one is named.
 
         `precision`: fp32; bf16; auto takes bf16 where the processor or card computes in it. In bf16 a greedy answer may
         depend, at near ties, on what else is in the batch; fp32 is for checking. Models of one folder share their
         weights, whatever adapters they wear. `memory`: bytes for keys and values (2 GiB; on a card half of what is
-        free). Raises UserError naming file, key or tensor where something does not fit.
+        free). `template`: a chat template in place of the tokenizer's own. Raises UserError naming file, key or tensor
+        where something does not fit.
         """
         keep_freed_memory()  # before the first thread: later it could no longer say how many heaps there are
-        return apart(lambda: cls._load(Path(folder), adapter, precision, device, memory))
+        return apart(lambda: cls._load(Path(folder), adapter, precision, device, memory, template))
 
     @classmethod
     def _load(
-        cls, folder: Path, adapter: str | Path | None, precision: str, device: str | None, memory: int | None
+        cls,
+        folder: Path,
+        adapter: str | Path | None,
+        precision: str,
+        device: str | None,
+        memory: int | None,
+        template: str | None,
     ) -> Local:
-        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        where = _device(device)
         dtype = _dtype(precision, where)
         wording_of = tokenizer.load(folder)
-        name = content_name("local", [folder] if adapter is None else [folder, Path(adapter)], str(dtype))
+        wording_of.chat_template = template or wording_of.chat_template
+        how = str(dtype) if template is None else f"{dtype} {template}"
+        name = content_name("local", [folder] if adapter is None else [folder, Path(adapter)], how)
         base, turn = _base(folder, dtype, where)
         model = base
         if adapter is not None:
@@ -187,6 +197,17 @@ def _base(folder: Path, dtype: torch.dtype, device: torch.device) -> tuple[decod
             model = _bases[key] = decoder.load(folder, dtype, device).requires_grad_(False)
             model.pack()
         return model, _turns.setdefault(model, threading.Lock())
+
+
+def _device(name: str | None) -> torch.device:
+    """The device of that name, or the best there is."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, ImportError) as e:
+        reason = str(e).splitlines()[0]
+        raise UserError(f"no such device here ({reason})", where=f"device {name}", remedy="try cpu") from None
+    return device
 
 
 def _dtype(precision: str, device: torch.device) -> torch.dtype:
