@@ -29,6 +29,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from tandem.errors import CallFailed, UserError
+from tandem.http import collector
 from tandem.http.connection import address, checked, credentials, environment_proxy, joined, open_session, place
 from tandem.http.events import ACCEPT, Streamed, together
 from tandem.http.faults import KINDS, Fault, broken, cut_off, judged, parsed
@@ -188,7 +189,11 @@ class Caller:
     async def close(self) -> None:
         """Close the connections of this event loop and of those that have ended."""
         here = asyncio.get_running_loop()
-        for loop in [loop for loop in self._lines if loop is here or loop.is_closed()]:
+        await self._drop([loop for loop in self._lines if loop is here or loop.is_closed()])
+
+    async def _drop(self, loops: list[asyncio.AbstractEventLoop]) -> None:
+        for loop in loops:
+            collector.restore()
             await self._lines.pop(loop).session.close()
 
     def _url(self, path: str) -> URL:
@@ -207,8 +212,8 @@ class Caller:
         )
         line = self._lines[loop] = _Line(session, pace)
         self._pace = pace
-        for ended in [ended for ended in self._lines if ended.is_closed()]:
-            await self._lines.pop(ended).session.close()
+        collector.relax()
+        await self._drop([ended for ended in self._lines if ended.is_closed()])
         return line
 
     async def _until_answered(self, line: _Line, call: _Call) -> Reply | Fault:
