@@ -36,8 +36,9 @@ class Got(Generic[V]):
     """The result, or why there is none."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Call(Generic[K, V]):
+    home: InFlight[K, V]
     slots: Sequence[K]
     loop: asyncio.AbstractEventLoop
     task: asyncio.Task[Mapping[K, Outcome[V]]] | None = None
@@ -52,6 +53,10 @@ class _Call(Generic[K, V]):
         bell: asyncio.Future[None] = loop.create_future()
         self.bells.append((loop, bell))
         return bell
+
+    def land(self, task: asyncio.Task[Mapping[K, Outcome[V]]]) -> None:
+        """Take it off the list and ring its bells."""
+        self.home._land(self, task)
 
     def give_up(self) -> None:
         """Cancel it."""
@@ -93,32 +98,17 @@ class InFlight(Generic[K, V]):
         got: dict[K, Got[V]] = {}
         missing = list(dict.fromkeys(slots))
         while missing:
-            parts: dict[_Call[K, V], list[K]] = {}
-            own: set[_Call[K, V]] = set()
             with self._lock:
                 if self._closed:
                     raise UserError("the model was closed", remedy="connect again")
-                got |= {slot: Got("re-used", outcome) for slot, outcome in recorded(missing).items()}
+                for slot, outcome in recorded(missing).items():
+                    got[slot] = Got("re-used", outcome)
                 if any(isinstance(one.outcome, Exception) for one in got.values()):
                     return got
-                new = []
-                for slot in missing:
-                    call = self._calls.get(slot)
-                    if slot in got:
-                        continue
-                    if call is None or not call.loop.is_running():
-                        new.append(slot)
-                    else:
-                        parts.setdefault(call, []).append(slot)
-                for group in grouped(new) if new else ():
-                    call = self._start(group, loop, send)
-                    own.add(call)
-                    parts[call] = group
-                bells = [(call, call.bell(loop)) for call in parts]
-                for call in parts:
-                    call.waiters += 1
+                parts, own = self._parts([slot for slot in missing if slot not in got], loop, grouped, send)
+                bells = [call.bell(loop) for call in parts]
             try:
-                for _, bell in bells:
+                for bell in bells:
                     await bell
             except asyncio.CancelledError:
                 self._leave(parts)
@@ -129,8 +119,8 @@ class InFlight(Generic[K, V]):
                     problem = CallFailed("the back end gave the call up", kind="cancelled")
                     outcomes = dict.fromkeys(part, problem)
                 if outcomes is not None:
-                    how: Literal["joined", "answered"] = "answered" if call in own else "joined"
-                    got |= {slot: Got(how, outcomes[slot]) for slot in part}
+                    for slot in part:
+                        got[slot] = Got("answered" if call in own else "joined", outcomes[slot])
             missing = [slot for slot in missing if slot not in got]
         return got
 
@@ -148,21 +138,47 @@ class InFlight(Generic[K, V]):
         for bell in bells:
             await bell
 
+    def _parts(
+        self,
+        slots: list[K],
+        loop: asyncio.AbstractEventLoop,
+        grouped: Callable[[list[K]], Iterable[list[K]]],
+        send: Callable[[list[K]], Coroutine[Any, Any, Mapping[K, Outcome[V]]]],
+    ) -> tuple[dict[_Call[K, V], list[K]], tuple[_Call[K, V], ...]]:
+        """Calls and which of the slots are waited for in each: joined ones and new ones, which come also by themselves.
+
+        Not a part of `gather`: a coroutine that waits keeps everything it has named.
+        """
+        parts: dict[_Call[K, V], list[K]] = {}
+        new = []
+        for slot in slots:
+            call = self._calls.get(slot)
+            if call is None or not call.loop.is_running():
+                new.append(slot)
+            else:
+                parts.setdefault(call, []).append(slot)
+        own = tuple([self._start(group, loop, send) for group in grouped(new)]) if new else ()
+        for call in own:
+            parts[call] = list(call.slots)
+        for call in parts:
+            call.waiters += 1
+        return parts, own
+
     def _start(
         self,
         group: list[K],
         loop: asyncio.AbstractEventLoop,
         send: Callable[[list[K]], Coroutine[Any, Any, Mapping[K, Outcome[V]]]],
     ) -> _Call[K, V]:
-        call: _Call[K, V] = _Call(group, loop)
-        self._calls |= dict.fromkeys(group, call)
+        call: _Call[K, V] = _Call(self, group, loop)
+        for slot in group:
+            self._calls[slot] = call
         call.task = loop.create_task(send(group))
         # Not a `finally` in the task: one that is cancelled before its first step never gets there.
-        call.task.add_done_callback(lambda task: self._land(call, task))
+        call.task.add_done_callback(call.land)
         return call
 
     def _land(self, call: _Call[K, V], task: asyncio.Task[Mapping[K, Outcome[V]]]) -> None:
-        """Take a call off the list and ring its bells."""
         with self._lock:
             for slot in call.slots:
                 if self._calls.get(slot) is call:

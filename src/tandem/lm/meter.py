@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from tandem.errors import CallFailed, UserError
 from tandem.lm.budget import Budget, Cost, Prices
 from tandem.types import Completion, Count, Usage
 
 T = TypeVar("T")
+A = ParamSpec("A")
 
 MARGIN = 1.25
 """An estimated number of tokens is multiplied by this for the worst case."""
@@ -61,7 +62,9 @@ class Meter:
         """The price of some usage; 0 where no prices are known."""
         return self.prices.money(usage) if self.prices else 0.0
 
-    async def metered(self, worst: Usage, call: Callable[[], Awaitable[T]], used: Callable[[T], Usage]) -> T:
+    async def metered(
+        self, worst: Usage, used: Callable[[T], Usage], call: Callable[A, Awaitable[T]], *args: A.args, **kw: A.kwargs
+    ) -> T:
         """Make a call within the budget; `used` reads off the result what it took.
 
         Raises BudgetSpent, without calling, when the worst case does not fit.
@@ -69,7 +72,7 @@ class Meter:
         reservation = None if self.budget is None else await self.budget.reserve(self._cost(worst))
         charge: Usage | None = worst
         try:
-            result = await call()
+            result = await call(*args, **kw)
             charge = used(result)
             return result
         except UserError:  # refused before it was sent

@@ -13,18 +13,19 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, TypeVar
 
-from tandem.errors import BudgetSpent, CallFailed, Unsupported, UserError
+from tandem.errors import BudgetSpent, CallFailed, UserError
 from tandem.lm import keys, policies
 from tandem.lm.budget import Budget, Cost, Prices
+from tandem.lm.estimate import Estimate
 from tandem.lm.inflight import Got, InFlight
 from tandem.lm.meter import Meter, of_call, worst_read
 from tandem.lm.recorder import Ask, Recorder, ScoreSlot, Slot
 from tandem.store import Request, Store
-from tandem.types import LM, Abilities, Chat, Completion, Count, Prompt, Sampling, Score, Text, Usage
+from tandem.types import LM, Abilities, Completion, Count, Prompt, Sampling, Score, Text, Usage
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -36,26 +37,6 @@ class BackEnd(LM, Protocol):
     async def close(self) -> None:
         """Free what it holds."""
         ...
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What asking would take at worst, beyond what is recorded."""
-
-    samples: int
-    """Different samples asked for."""
-    recorded: int
-    """Of these, how many are on record and cost nothing."""
-    calls: int
-    """Calls of the back end for the others."""
-    tokens_read: int
-    """Tokens of their prompts, each prompt once a call."""
-    tokens_written: int
-    """Tokens they may write."""
-    money: float | None
-    """What they may cost, where prices are known."""
-    exact: bool
-    """Whether prompts were counted by the model's own tokenizer; estimated lengths have a margin added."""
 
 
 class Model:
@@ -134,7 +115,7 @@ class Model:
 
         Raises Unsupported and BudgetSpent (before sending), CallFailed; failures to score are not recorded.
         """
-        self._check_scoring(context)
+        policies.check_scoring(context, self.abilities, name=self.name)
         request = keys.score_request(self.name, context, cut_left=cut_left)
         got = await self._scores.gather(
             [(request.key, text) for text in continuations],
@@ -274,7 +255,7 @@ class Model:
         worst = Usage(0, 0)
         if self._meter.counts_tokens:  # a server that ignores n reads the prompt once a sample
             worst = Usage(worst_read(self.count(prompt)) * len(part), sampling.max_tokens * len(part))
-        came = await self._meter.metered(worst, lambda: self.backend.generate(prompt, sampling, part), of_call)
+        came = await self._meter.metered(worst, of_call, self.backend.generate, prompt, sampling, part)
         if len(came) > len(part):
             self._tally("surplus")
         return [self._received(ask, completion) for completion in came[: len(part)]]
@@ -306,23 +287,16 @@ class Model:
         read = min(length.tokens, most) * (1 if length.exact else len(texts))
         scores = await self._meter.metered(
             worst,
-            lambda: self.backend.score(context, texts, cut_left=cut_left),
             lambda scores: Usage(read + sum(score.tokens for score in scores), 0),
+            self.backend.score,
+            context,
+            texts,
+            cut_left=cut_left,
         )
         if len(scores) != len(texts):
             what = f"{len(texts)} continuations were to be scored and {len(scores)} scores came back"
             raise CallFailed(what, kind="malformed", where=self.name)
         return await self._recorder.commit_scores(request, group, scores)
-
-    def _check_scoring(self, context: Prompt) -> None:
-        able = self.abilities
-        lacking = [] if able.scoring else ["scoring"]
-        if isinstance(context, Chat):
-            lacking += [] if able.chat else ["chat"]
-            lacking += [] if able.prefill or not context.prefill else ["prefill"]
-        if lacking:
-            problem = f"does not have the ability {lacking[0]!r}: continuations were to be scored"
-            raise Unsupported(problem, where=self.name, remedy="use a local model; no policy stands in for this")
 
     # ── Counting ────────────────────────────────────────────────────────────────────────────────────────────────────
 
