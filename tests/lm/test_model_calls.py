@@ -14,7 +14,8 @@ from ledger_backend import ABLE, Ledger
 
 from tandem.errors import BudgetSpent, CallFailed, UserError
 from tandem.lm.budget import Budget, Cost, Prices
-from tandem.lm.model import Estimate, Model
+from tandem.lm.estimate import Estimate
+from tandem.lm.model import Model
 from tandem.store import Store
 from tandem.types import Count, Sampling, Score, Text, Usage
 

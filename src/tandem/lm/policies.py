@@ -166,6 +166,17 @@ def _cut_left(prompt: Prompt, most: int, length: Length, name: str) -> Prompt:
     )
 
 
+def check_scoring(context: Prompt, abilities: Abilities, *, name: str = "the model") -> None:
+    """Raise Unsupported when continuations of `context` cannot be scored; no policy stands in for this."""
+    lacking = [] if abilities.scoring else ["scoring"]
+    if isinstance(context, Chat):
+        lacking += [] if abilities.chat else ["chat"]
+        lacking += [] if abilities.prefill or not context.prefill else ["prefill"]
+    if lacking:
+        problem = f"does not have the ability {lacking[0]!r}: continuations were to be scored"
+        raise Unsupported(problem, where=name, remedy="use a local model; no policy stands in for this")
+
+
 def cut(completion: Completion, stop: Collection[str]) -> Completion:
     """An answer up to the first stop text in it; its usage stays, it was written."""
     ends = [at for text in stop if text and (at := completion.text.find(text)) >= 0]
