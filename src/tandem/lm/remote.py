@@ -136,6 +136,8 @@ class Remote:
         """Samples in calls of `size`, all under way at once; what a call did not bring is drawn in smaller calls."""
         if len(samples) <= size:  # one call: a task for each of several costs more than all else here
             came = await self._called(prompt, sampling, samples)
+            if len(came) == len(samples):
+                return came
             return (*came, *await self._rest(prompt, sampling, samples[len(came) :], came))
         parts = [samples[i : i + size] for i in range(0, len(samples), size)]
         ended = await _all([self._called(prompt, sampling, part) for part in parts])
