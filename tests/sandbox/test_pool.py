@@ -215,3 +215,39 @@ def test_memory_stays_flat_over_many_runs():
         for _ in range(6):
             burst(1000)
         assert resident() - before < 4 << 20, json.dumps({"before": before, "after": resident()})
+
+
+def test_a_small_output_limit_does_not_cut_the_report(sandbox):
+    many = Tests(tuple(f"assert f({i}) == {i + 1}" for i in range(50)), entry=("f",), all=True)
+    verdict = sandbox.submit(WRONG, many, Limits(output=10)).result()
+    assert len(verdict.results) == 50
+
+
+def test_a_program_cannot_pass_for_a_process_that_could_not_be_confined(sandbox):
+    program = "import os\nos.write(2, b'sandbox: no\\n')\nos._exit(97)\n"
+    assert sandbox.submit(program, ADDS_ONE).result().outcome == "died"
+    ran = asyncio.run(sandbox.run(program))
+    assert ran.outcome == "error", ran
+
+
+def test_a_cancelled_job_that_waits_is_never_run(sandbox):
+    first = sandbox.submit("import time\ntime.sleep(1)\n" + RIGHT, ADDS_ONE)
+    waiting = [sandbox.submit("import time\ntime.sleep(5)\n" + RIGHT, ADDS_ONE) for _ in range(5)]
+    time.sleep(0.2)
+    assert all(job.cancel() for job in waiting)
+    assert first.result().passed
+    began = time.monotonic()
+    assert sandbox.submit(RIGHT, ADDS_ONE).result().passed
+    assert time.monotonic() - began < 4
+
+
+def test_a_forked_process_is_told_to_make_its_own(sandbox):
+    sandbox.submit(RIGHT, ADDS_ONE).result()
+    number = os.fork()
+    if number == 0:
+        try:
+            sandbox.submit(RIGHT, ADDS_ONE)
+        except Failure:
+            os._exit(7)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == 7

@@ -123,7 +123,7 @@ def serve(channel: plain.Channel, source: str) -> None:
                 found = {n: module.__dict__[n] for n in message["of"] if n in module.__dict__}
                 answer["value"] = {n: plain.pack(v, objects.keep) for n, v in found.items()}
             else:
-                arguments = plain.unpack(message["of"], objects.find)
+                arguments = plain.unpack(message["of"], objects.find, -plain.ROOM)
                 value = DEEDS[message["do"]](*arguments)
                 answer["value"] = plain.pack(value, objects.keep)
                 if message["do"] == "call":

@@ -1,12 +1,13 @@
 """From the fork to the first line nobody trusts: every layer that a single run puts on, then its role.
 
-Runs in the child. A layer that cannot be put on ends the child with `NOT_CONFINED`, which is never a verdict.
+Runs in the child. A layer that cannot be put on ends the child before it has set its mark; that is never a verdict.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import socket
 import sys
@@ -16,9 +17,6 @@ from types import TracebackType
 from typing import Any
 
 from tandem.sandbox import candidate, examiner, filter, kernel, limits, plain
-
-NOT_CONFINED = 97
-"""Exit status of a child that could not be confined."""
 
 
 @dataclass(frozen=True)
@@ -31,18 +29,20 @@ class Confinement:
     """Bytes of address space the warm process maps."""
     memory: int
     """Bytes a run may take unless it is told otherwise."""
-    scratch: str
-    """The scratch folder."""
+    marks: mmap.mmap
+    """Shared bytes, one for each child of a run: set by a child that is confined, which then lets go of them."""
 
 
-def become(role: str, place: Confinement, held: dict[str, Any], handles: Sequence[int]) -> None:
-    """Confine this process and play a role until it ends. Never returns."""
+def become(role: str, place: Confinement, held: dict[str, Any], handles: Sequence[int], mark: int) -> None:
+    """Confine this process, set its mark, and play a role until it ends. Never returns."""
     try:
         _confine(place, held, handles)
+        place.marks[mark] = 1
+        place.marks.close()
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.write(2, f"sandbox: {error}\n".encode())
-        os._exit(NOT_CONFINED)
+        os._exit(1)
     status = 0
     try:
         (_ROLES.get(role) or sys.modules[role].play)(list(handles))

@@ -15,7 +15,7 @@ import math
 import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tandem.sandbox import plain
@@ -29,15 +29,33 @@ def examine(channel: plain.Channel, tests: dict[str, Any], report: Callable[[dic
     """Run the tests in order up to the first that does not pass (or all, with `tests["all"]`), one report each."""
     random.seed(0)
     program = Program(channel)
+    space: dict[str, Any] = {"__name__": "tests"}
     try:
-        space, bodies = _prepare(tests, program)
+        _examine(tests, program, space, report)
+    finally:  # what refers to itself would stay in a process that is kept: nothing collects it there
+        space.clear()
+        program.forget()
+
+
+def _examine(
+    tests: dict[str, Any], program: Program, space: dict[str, Any], report: Callable[[dict[str, Any]], None]
+) -> None:
+    setup: Any = compile("", "<tests>", "exec")
+    bodies: list[Any] = []
+    try:
+        checks, setup, bodies, used = _compiled(tests)
+        space.update(checks.names)
+        _fill(space, tests, program, used)
+        exec(setup, space)
+        space.update({name: program.own[name] for name in tests.get("entry", [])})
     except Died as error:
         return report({"test": 0, "outcome": "died", "text": str(error)})
     except Broken as error:
         return report({"test": None, "outcome": "broken", "text": str(error)})
     except BaseException as error:
-        outcome = "error" if program.error else "broken"
-        return report({"test": 0 if program.error else None, "outcome": outcome} | _raised(error, program))
+        blamed = program.blamed(error, names_in(setup))
+        told = {"test": 0, "outcome": "error"} if blamed else {"test": None, "outcome": "broken"}
+        return report(told | _raised(error, program))
     for number, test in enumerate(tests["tests"]):
         program.last_call, program.error = None, None
         try:
@@ -47,7 +65,7 @@ def examine(channel: plain.Channel, tests: dict[str, Any], report: Callable[[dic
             else:
                 exec(bodies[number], space)
         except BaseException as error:
-            result = _outcome(error, program)
+            result = _outcome(error, program, (*names_in(setup), *names_in(bodies[number])))
         report({"test": number} | (result or {"outcome": "passed"}))
         if result and (not tests.get("all") or result["outcome"] == "died"):
             break
@@ -71,25 +89,28 @@ def _compiled(tests: dict[str, Any]) -> tuple[Checks, Any, list[Any], list[str]]
     return checks, setup, bodies, [n for n in used if not hasattr(builtins, n) and n not in checks.names]
 
 
-def _prepare(tests: dict[str, Any], program: Program) -> tuple[dict[str, Any], list[Any]]:
-    """The space tests run in: their own set-up, the program's functions in place of what the set-up only declares."""
-    checks, setup, bodies, used = _compiled(tests)
-    entries = list(tests.get("entry", []))
-    space: dict[str, Any] = {"__name__": "tests", **checks.names}
+def _fill(space: dict[str, Any], tests: dict[str, Any], program: Program, used: list[str]) -> None:
+    """Put what the program defines, and modules that nobody imported, where the set-up and the tests look them up."""
+    entries = tests.get("entry", [])
     own = program.names(list(dict.fromkeys([*used, *entries])))
     for name in used:
-        found = own.get(name)
-        if name in sys.stdlib_module_names and (found is None or is_module(found)):
-            space[name] = importlib.import_module(name)  # the module itself, not what the program made of it
+        if name in sys.stdlib_module_names and name not in entries and _means_the_module(name, own, tests):
+            space[name] = importlib.import_module(name)
         elif name in own:
-            space[name] = found
+            space[name] = own[name]
     for name in entries:  # before the set-up, which may use them: what is missing is the program's fault
         if name not in own:
             program.error = {"kind": "NameError", "text": f"name '{name}' is not defined", "line": None}
             raise NameError(program.error["text"])
-    exec(setup, space)
-    space.update({name: own[name] for name in entries})
-    return space, bodies
+
+
+def _means_the_module(name: str, own: dict[str, Any], tests: dict[str, Any]) -> bool:
+    """Whether tests mean Python's own module by its name: unless they call what the program defines under it."""
+    if name not in own or is_module(own[name]):
+        return True
+    texts = [tests.get("setup", ""), *(t["call"] if isinstance(t, dict) else t for t in tests["tests"])]
+    nodes = (node for text in texts for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call))
+    return not any(isinstance(node.func, ast.Name) and node.func.id == name for node in nodes)
 
 
 def _call(test: dict[str, Any], code: Any, space: dict[str, Any], program: Program) -> dict[str, Any] | None:
@@ -135,7 +156,7 @@ def _literal(text: str) -> Any:
         return _NO_LITERAL
 
 
-def _outcome(error: BaseException, program: Program) -> dict[str, Any]:
+def _outcome(error: BaseException, program: Program, names: Iterable[str]) -> dict[str, Any]:
     if isinstance(error, Died):
         return {"outcome": "died", "text": str(error)} | _call_made(program)
     if isinstance(error, Broken):
@@ -148,13 +169,16 @@ def _outcome(error: BaseException, program: Program) -> dict[str, Any]:
         elif program.last_call is not None:
             told |= {"output": _text(program.last_result), "expected": _cut(error.source)}
         return told
-    touched = program.error is not None or program.last_call is not None
-    return {"outcome": "error" if touched else "broken"} | _raised(error, program) | _call_made(program)
+    return (
+        {"outcome": "error" if program.blamed(error, names) else "broken"}
+        | _raised(error, program)
+        | _call_made(program)
+    )
 
 
 def _raised(error: BaseException, program: Program) -> dict[str, Any]:
     if program.error:
-        return {"kind": program.error["kind"], "text": _cut(program.error["text"]), "line": program.error["line"]}
+        return {"kind": _cut(program.error["kind"]), "text": _cut(program.error["text"]), "line": program.error["line"]}
     return {"kind": type(error).__name__, "text": _cut(str(error))}
 
 
@@ -174,7 +198,9 @@ def _text(value: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _KEPT else text[:_KEPT] + "…"
+    """The beginning of a text, fit to be written: half of a pair of surrogates is no character."""
+    text = text if len(text) <= _KEPT else text[:_KEPT] + "…"
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def reporter(handle: int) -> Callable[[dict[str, Any]], None]:

@@ -57,7 +57,7 @@ def hold_all(held: dict[str, Any], already: int, *, count_processes: bool) -> No
     """Limits that every run inherits from the warm process; `already` is the address space it maps (see `mapped`)."""
     _set(resource.RLIMIT_FSIZE, held["scratch"])
     _set(resource.RLIMIT_NOFILE, _LAST_OF_THE_WARM + held["files"])
-    _set(resource.RLIMIT_CORE, 0)
+    _set(resource.RLIMIT_CORE, 1)  # 0 would still start the machine's own crash handler, where there is one
     for name in ("RLIMIT_MSGQUEUE", "RLIMIT_MEMLOCK", "RLIMIT_RTPRIO"):
         if hasattr(resource, name):
             _set(getattr(resource, name), 0)

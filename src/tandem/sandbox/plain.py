@@ -24,6 +24,8 @@ LARGEST = 32 << 20
 """Bytes of one message; a longer one is refused."""
 DEEPEST = 200
 """Levels of nesting that are written or read."""
+ROOM = 20
+"""Levels beyond that for what is asked: a value that was read must be fit to be passed on inside another."""
 _EXACT_INTEGER = 1 << 53
 _NAMED: tuple[type, ...] = (
     int,
@@ -87,12 +89,14 @@ def pack(value: Any, keep: Callable[[Any], Handle] | None = None, depth: int = 0
     return pack(keep(value), keep, depth + 1)
 
 
-def unpack(value: Any, meet: Callable[[Handle], Any] = lambda h: h) -> Any:
+def unpack(value: Any, meet: Callable[[Handle], Any] = lambda h: h, depth: int = 0) -> Any:
     """The inverse; `meet` turns a handle into what stands for it. Raises `ValueError` on anything malformed."""
-    if isinstance(value, list):
-        return [unpack(v, meet) for v in value]
-    if not isinstance(value, dict):
+    if not isinstance(value, list | dict):
         return value
+    if depth > DEEPEST:
+        raise TooLarge(f"a value is nested more than {DEEPEST} deep")
+    if isinstance(value, list):
+        return [unpack(v, meet, depth + 1) for v in value]
     tag, content = value.get("t"), value.get("v")
     try:
         if tag == "int":
@@ -104,8 +108,10 @@ def unpack(value: Any, meet: Callable[[Handle], Any] = lambda h: h) -> Any:
         if tag == "handle":
             number, kind, can_be_called = content  # type: ignore[misc]
             return meet(Handle(int(number), str(kind), bool(can_be_called)))
-        return _KINDS[tag][2](content, lambda v: unpack(v, meet))  # type: ignore[index]
-    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        return _KINDS[tag][2](content, lambda v: unpack(v, meet, depth + 1))  # type: ignore[index]
+    except TooLarge:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"malformed value of kind {str(tag)[:40]!r}") from error
 
 

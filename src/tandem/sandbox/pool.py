@@ -24,10 +24,9 @@ from typing import Any
 
 from tandem.errors import Failure, UserError
 from tandem.sandbox import places
-from tandem.sandbox.child import NOT_CONFINED
 from tandem.sandbox.layers import ALL, Layers, demand
 from tandem.sandbox.limits import Limits
-from tandem.sandbox.verdict import Outcome, Ran, Tests, Verdict, infrastructure, judge
+from tandem.sandbox.verdict import UNCONFINED, Outcome, Ran, Tests, Verdict, infrastructure, judge
 from tandem.sandbox.warm import Ended, Job, Lost, Warm
 
 _CALCULATING = "bisect cmath decimal fractions heapq itertools math numbers operator random statistics"
@@ -37,6 +36,9 @@ PRELOAD = tuple(f"{_CALCULATING} {_CONTAINING} {_WORDS_AND_TIME}".split())
 """Modules a warm process imports, so that no run pays for it."""
 LARGE = ("numpy",)
 """Modules that a second warm process imports besides, for programs that name one: a fork costs what it copies."""
+
+
+_REPORT = 64 << 20
 
 
 class Sandbox:
@@ -76,9 +78,8 @@ class Sandbox:
             "prepare": [dict(p) for p in prepare],
             "limits": asdict(self.limits),
         }
-        self._count = (
-            workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-        )
+        self._processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        self._count = workers or len(self._processors) or os.cpu_count() or 1
         self._jobs: queue.SimpleQueue[tuple[Job, Future[Ended]] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -87,6 +88,7 @@ class Sandbox:
         self._spare: list[Warm] = []
         self._turn = itertools.count()
         self._closed = False
+        self._process = os.getpid()
         self.lost = 0
         """Warm processes lost so far."""
 
@@ -101,22 +103,25 @@ class Sandbox:
         spec = {"setup": tests.setup, "tests": list(tests.tests), "entry": list(tests.entry), "all": tests.all}
         texts = (_utf8(program), json.dumps(spec).encode())
         roles = "candidate", "keep-examining" if tests.trusted else "examine"
-        job = Job(roles, texts, (1, 1), limits or self.limits, self._is_large(program))
+        held = limits or self.limits
+        job = Job(roles, texts, ((held.output,), (_REPORT,)), held, self._is_large(program))
 
         def verdict(ended: Ended) -> Verdict:
             report = [json.loads(line) for line in ended.outputs[1].split(b"\n")[:-1]]
-            return judge(tests, report, ended.told, _text(ended.outputs[0]), NOT_CONFINED)
+            return judge(tests, report, ended.told, _text(ended.outputs[0]))
 
         return self._submit(job, verdict, infrastructure)
 
     async def run(self, program: str, *, stdin: str = "", limits: Limits | None = None) -> Ran:
         """Run a program as a script: standard input in, outputs and exit status out."""
-        job = Job(
-            ("program",), (_utf8(program),), (2,), limits or self.limits, self._is_large(program), stdin=_utf8(stdin)
-        )
-        return await asyncio.wrap_future(
-            self._submit(job, _ran, lambda t: Ran("infrastructure", -1, "", "", 0, t, 0, 0, 0))
-        )
+        held = limits or self.limits
+        kept = ((held.output, held.output),)
+        job = Job(("program",), (_utf8(program),), kept, held, self._is_large(program), stdin=_utf8(stdin))
+
+        def lost(text: str) -> Ran:
+            return Ran("infrastructure", -1, "", "", 0, text, 0, 0, 0)
+
+        return await asyncio.wrap_future(self._submit(job, _ran, lost))
 
     async def play(self, role: str, text: str, limits: Limits | None = None, **extra: Any) -> Ended:
         """Run a prepared role over a text: its output and how it ended. Raises `Failure` when the sandbox fails."""
@@ -124,7 +129,8 @@ class Sandbox:
         def fail(text: str) -> Ended:
             raise Failure(text, where="sandbox")
 
-        job = Job((role,), (_utf8(text),), (1,), limits or self.limits, extra=extra)
+        held = limits or self.limits
+        job = Job((role,), (_utf8(text),), ((held.output,),), held, extra=extra)
         return await asyncio.wrap_future(self._submit(job, lambda ended: ended, fail))
 
     def layers(self) -> Layers:
@@ -140,12 +146,16 @@ class Sandbox:
     def _submit(self, job: Job, make: Callable[[Ended], Any], failed: Callable[[str], Any]) -> Future[Any]:
         if self._closed:
             raise Failure("the sandbox is closed", where="sandbox")
+        if self._process != os.getpid():
+            raise Failure("the sandbox was made in another process", where="sandbox", remedy="make one here")
         self._check()
         inner: Future[Ended] = Future()
         outer: Future[Any] = Future()
 
         def finish(done: Future[Ended]) -> None:
             try:
+                if done.cancelled():
+                    return
                 try:
                     result = make(done.result())
                 except Lost as error:
@@ -157,6 +167,7 @@ class Sandbox:
                     outer.set_exception(error)
 
         inner.add_done_callback(finish)
+        outer.add_done_callback(lambda done: inner.cancel() if done.cancelled() else None)
         with self._lock:
             if len(self._threads) < self._count:
                 thread = threading.Thread(target=self._work, name="tandem-sandbox", daemon=True)
@@ -179,6 +190,8 @@ class Sandbox:
         warm: dict[bool, Warm] = {}
         while (item := self._jobs.get()) is not None:
             job, future = item
+            if not future.set_running_or_notify_cancel():
+                continue  # nobody waits for it any more
             for attempt in (1, 2):
                 try:
                     if job.large not in warm:
@@ -202,8 +215,8 @@ class Sandbox:
             if not large:
                 return self._spare.pop()
         preload = self._settings["preload"] + (self._settings["large"] if large else [])
-        processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        processor = processors[next(self._turn) % len(processors)] if processors else None
+        turn = next(self._turn)
+        processor = self._processors[turn % len(self._processors)] if self._processors else None
         warm = Warm(self._settings | {"preload": preload, "processor": processor}, self._note)
         self._warm.add(warm)
         return warm
@@ -228,6 +241,7 @@ class Sandbox:
 
     async def __aexit__(self, *details: object) -> None:
         if details[0] is not None:  # cancelled: what runs is ended, not waited for
+            self._closed = True
             for warm in list(self._warm):
                 warm.kill()
         await asyncio.to_thread(self.close)
@@ -253,8 +267,8 @@ def _ran(ended: Ended) -> Ran:
     status, stopped = child["code"], ended.told["stopped"]
     outcome: Outcome = "passed"
     text = "ended by itself"
-    if status == NOT_CONFINED and err.startswith("sandbox: "):
-        outcome, text = "infrastructure", err.strip()
+    if not ended.told["confined"]:
+        outcome, text = "infrastructure", UNCONFINED
     elif stopped in ("wall", "cpu"):
         outcome, text = "timeout", {"wall": "out of time on the clock", "cpu": "out of processor time"}[stopped]
     elif stopped or status < 0:

@@ -115,9 +115,7 @@ def infrastructure(text: str) -> Verdict:
     return Verdict("infrastructure", (), text)
 
 
-def judge(
-    tests: Tests, lines: Sequence[Mapping[str, Any]], ended: Mapping[str, Any], printed: str, unconfined: int
-) -> Verdict:
+def judge(tests: Tests, lines: Sequence[Mapping[str, Any]], ended: Mapping[str, Any], printed: str) -> Verdict:
     """A verdict out of the examiner's report and how the processes ended."""
     program, examiner = ended["children"]
     facts = {
@@ -126,8 +124,8 @@ def judge(
         "peak": program["peak"],
         "printed": printed,
     }
-    if unconfined in (program["code"], examiner["code"]) and not any("test" in line for line in lines):
-        return Verdict("infrastructure", (), printed.strip() or "a process could not be confined", **facts)
+    if not ended["confined"]:
+        return Verdict("infrastructure", (), UNCONFINED, **facts)
     results: list[TestResult] = []
     for line in lines:
         if line.get("test") is None:
@@ -144,6 +142,7 @@ def judge(
     return Verdict(first.outcome, tuple(results), _sentence(first), **facts)
 
 
+UNCONFINED = "a process could not be confined"
 _LATE = {
     "wall": "out of time on the clock",
     "cpu": "out of processor time",

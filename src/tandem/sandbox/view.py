@@ -133,7 +133,8 @@ class Scratch:
         Folders are emptied into the top one instead of walked down: what an untrusted program built may be deeper than
         any path. No link is followed.
         """
-        number = 0
+        number, mark = 0, os.urandom(8).hex()  # a name that nothing in the folder has
+        os.chmod(self.folder, 0o700)  # a run may have closed it to itself
         while True:
             with os.scandir(self.folder) as entries:
                 found = [(e.path, e.is_dir(follow_symlinks=False)) for e in entries]
@@ -143,12 +144,12 @@ class Scratch:
                 if not is_folder:
                     os.unlink(path)
                     continue
-                os.chmod(path, 0o700)  # a run may have closed it to itself
+                os.chmod(path, 0o700)
                 with os.scandir(path) as inner:
                     below = [e.path for e in inner]
                 for one in below:
                     number += 1
-                    os.rename(one, os.path.join(self.folder, f"{number}.left"))
+                    os.rename(one, os.path.join(self.folder, f"{mark}.{number}"))
                 os.rmdir(path)
 
     def bytes(self) -> int:

@@ -40,8 +40,8 @@ class Job:
     roles: tuple[str, ...]
     texts: tuple[bytes, ...]
     """What each role reads first."""
-    outputs: tuple[int, ...]
-    """How many pipes each role writes to."""
+    outputs: tuple[tuple[int, ...], ...]
+    """For each role, how many bytes are kept of each pipe it writes to."""
     limits: Limits
     large: bool = False
     """Whether the program names one of the large modules."""
@@ -100,14 +100,15 @@ class Warm:
 
     def do(self, job: Job) -> Ended:
         """Run one job to its end. Raises `Lost` when the warm process ends first."""
-        pipes = [os.pipe() for n in job.outputs for _ in range(n)]
+        kept = [size for sizes in job.outputs for size in sizes]
+        pipes = [os.pipe() for _ in kept]
         reading, writing = [r for r, _ in pipes], [w for _, w in pipes]
         files = [_file(text) for text in job.texts]
         stdin = [_file(job.stdin)] if job.stdin is not None else []
         handles, counts, taken = [], [], 0
-        for file, n in zip(files, job.outputs, strict=True):
-            mine = [file, *writing[taken : taken + n], *stdin]
-            taken += n
+        for file, sizes in zip(files, job.outputs, strict=True):
+            mine = [file, *writing[taken : taken + len(sizes)], *stdin]
+            taken += len(sizes)
             handles += mine
             counts.append(len(mine))
         request = {"roles": job.roles, "handles": counts, "limits": vars(job.limits) | dict(job.extra or {})}
@@ -119,13 +120,13 @@ class Warm:
             finally:
                 for handle in (*writing, *files, *stdin):
                     os.close(handle)
-            return self._collect(reading, job.limits)
+            return self._collect(dict(zip(reading, kept, strict=True)), job.limits.wall)
         finally:
             for handle in reading:
                 os.close(handle)
 
-    def _collect(self, reading: list[int], held: Limits) -> Ended:
-        """Read outputs up to the limit, drop the rest, until the warm process reports and the pipes are closed."""
+    def _collect(self, reading: Mapping[int, int], wall: float) -> Ended:
+        """Read each output up to its size, drop the rest, until the warm process reports and the pipes are closed."""
         poll = select.poll()
         kept: dict[int, bytearray] = {}
         for handle in reading:
@@ -135,7 +136,7 @@ class Warm:
         poll.register(self._control, select.POLLIN)
         open_, dropped, told = set(reading), 0, None
         while told is None or open_:
-            events = poll.poll(1000 * (held.wall + _GRACE_SECONDS if told is None else _GRACE_SECONDS))
+            events = poll.poll(1000 * (wall + _GRACE_SECONDS if told is None else _GRACE_SECONDS))
             if not events:
                 if told is not None:
                     break  # a pipe that something still holds open: what came is what there is
@@ -153,7 +154,7 @@ class Warm:
                 if not part:
                     open_.discard(handle)
                     poll.unregister(handle)
-                room = held.output - len(kept[handle])
+                room = reading[handle] - len(kept[handle])
                 kept[handle] += part[: max(0, room)]
                 dropped += max(0, len(part) - max(0, room))
         return Ended(told, tuple(bytes(kept[h]) for h in reading), dropped)

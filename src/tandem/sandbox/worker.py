@@ -12,6 +12,7 @@ import ctypes
 import gc
 import importlib
 import json
+import mmap
 import os
 import select
 import signal
@@ -29,6 +30,7 @@ _EXAMINATIONS = 1000
 """Examinations that one kept examiner serves."""
 _EXAMINER_MEMORY = 2 << 30
 _MOMENT = 0.25
+_KEPT_MARK = 15
 
 
 def main() -> None:
@@ -62,7 +64,8 @@ class Worker:
         for role in settings["prepare"]:
             importlib.import_module(role["module"]).prepare(role["with"])
         memory = settings["limits"]["memory"]
-        self._place = child.Confinement(on, limits.mapped(proc), memory, self._scratch.folder)
+        marks = mmap.mmap(-1, mmap.PAGESIZE)
+        self._place = child.Confinement(on, limits.mapped(proc), memory, marks)
         self._confine(settings)
         gc.collect()
         gc.disable()
@@ -120,7 +123,7 @@ class Worker:
                 mine = [next(given) for _ in range(count)]
                 if pair:
                     mine.insert(1, pair[i].fileno())
-                parts.append(self._examiner(mine) if role == "keep-examining" else self._fork(role, held, mine))
+                parts.append(self._examiner(mine) if role == "keep-examining" else self._fork(role, held, mine, i))
         finally:
             for handle in handles:
                 os.close(handle)
@@ -128,19 +131,22 @@ class Worker:
                 end.close()
         stopped = self._watch(parts, held, started)
         told = [part.end() for part in (reversed(parts) if stopped is None else parts)]
+        marks = [_KEPT_MARK if isinstance(part, _Examiner) else i for i, part in enumerate(parts)]
         return {
             "stopped": stopped,
             "wall": time.monotonic() - started,
+            "confined": all(self._place.marks[mark] for mark in marks),
             "children": told[::-1] if stopped is None else told,
         }
 
-    def _fork(self, role: str, held: dict[str, Any], handles: Sequence[int]) -> _Child:
+    def _fork(self, role: str, held: dict[str, Any], handles: Sequence[int], mark: int) -> _Child:
         """A child in a process namespace of its own, where there are namespaces."""
+        self._place.marks[mark] = 0
         if self._namespace >= 0:
             kernel.unshare(kernel.CLONE_NEWPID)
         number = os.fork()
         if number == 0:
-            child.become(role, self._place, held, handles)
+            child.become(role, self._place, held, handles, mark)
         if self._namespace >= 0:
             kernel.enter(self._namespace, kernel.CLONE_NEWPID)
         return _Child(number)
@@ -155,7 +161,7 @@ class Worker:
         if kept is None:
             here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             endless = {"cpu": 10 * limits.DAY, "memory": _EXAMINER_MEMORY}
-            kept = self._kept = _Examiner(self._fork("keep-examining", endless, [there.fileno()]), here)
+            kept = self._kept = _Examiner(self._fork("keep-examining", endless, [there.fileno()], _KEPT_MARK), here)
             there.close()
         kept.begin(handles)
         return kept
