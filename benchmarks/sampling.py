@@ -7,9 +7,10 @@
 Peers: `transformers` generate (num_return_sequences; the plain batch padded), its continuous batching (generate_batch),
 and llama-cpp-python on the same GGUF file, driven through its low-level interface (the shared prefix read once, copied
 to all sequences). Temperature 0.8, end marks ignored, random prompts. The peers of `shared` take `--peer-prompts` of
-the 20 prompts (2; 20 for all), since each of their prompts costs the same. Ours twice: as `local:` loads it (bfloat16 where the
-processor has it) and in float32. Tokens per second are new tokens by wall clock; medians over the rounds. On a card:
-`--device cuda --peer-dtype bfloat16`, and `--model 1b` for a random model of 1.1 B parameters (llama.cpp is left out).
+the 20 prompts (2; 20 for all), since each of their prompts costs the same. Ours twice: as `local:` loads it (bfloat16
+where the processor has it) and in float32. Tokens per second are new tokens by wall clock; medians over the rounds. On
+a card: `--device cuda --peer-dtype bfloat16`, and `--model 1b` for a random model of 1.1 B parameters (llama.cpp is
+left out).
 """
 
 from __future__ import annotations
