@@ -87,6 +87,19 @@ def check(model, jobs, engine):
     assert all(node.users == 0 for node in engine.tree.nodes())
 
 
+def bytes_of(shape, tokens):
+    """The bound under which so many tokens of float32 keys and values may be kept, one layer's keys of them twice."""
+    return tokens * (2 * shape.layers + 1) * shape.kv_heads * shape.head_width * 4
+
+
+def stored(engine):
+    """Bytes of the tensors that hold keys and values."""
+    blocks = [block for pool in engine.tails.pools.values() for block in pool.keys_LNGCK + pool.values_LNGCK]
+    blocks += [block for node in engine.tree.nodes() for block in node.keys_LGSK + node.values_LGSK]
+    assert all(block.untyped_storage().nbytes() == block.nbytes for block in blocks)
+    return sum(block.nbytes for block in blocks)
+
+
 def ids(least, most):
     return st.lists(st.integers(0, 60), min_size=least, max_size=most)
 
@@ -130,9 +143,12 @@ def jobs(draw):
 )
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_mix_of_requests_equals_plain_passes(mix, model, rows, pass_tokens, tight, together):
-    engine = Engine(model, rows=rows, pass_tokens=pass_tokens, memory=30_000 if tight else 1 << 30)
+    memory = bytes_of(model.shape, 140) if tight else 1 << 30
+    engine = Engine(model, rows=rows, pass_tokens=pass_tokens, memory=memory)
     for at in range(0, len(mix), together):
         check(model, mix[at : at + together], engine)
+        assert engine.meter.bytes == stored(engine)
+    assert engine.meter.peak <= memory
 
 
 def test_requests_that_come_later_use_what_is_kept_and_equal_plain_passes():
@@ -192,17 +208,41 @@ def test_a_sample_asked_for_twice_is_refused_before_anything_runs():
     assert not engine.busy
 
 
-def test_memory_stays_within_its_bound():
-    engine = Engine(MODELS[0], memory=200_000)
-    rng = np.random.default_rng(1)
-    done = []
-    for i in range(30):
-        engine.add(Writing(rng.integers(0, 61, 60).tolist(), 4, done.append, samples=range(2), seed=i))
-    peak = 0
-    while engine.step():
-        peak = max(peak, engine.tree.bytes + engine.tails.bytes)
-    assert len(done) == 60
-    assert peak <= 260_000
+def test_memory_stays_within_its_bound_at_every_moment():
+    engine, rng = Engine(MODELS[0], memory=200_000), np.random.default_rng(1)
+    beginnings = rng.integers(0, 61, (3, 40)).tolist()
+    done, scores = [], []
+    for i in range(60):
+        prompt = beginnings[i % 3][: rng.integers(1, 41)] + rng.integers(0, 61, rng.integers(1, 60)).tolist()
+        if i % 4 == 3:
+            engine.add(Scoring([[*prompt, 1, 2]], [len(prompt)], scores.append))
+        else:
+            samples, most = range(int(rng.integers(1, 5))), int(rng.integers(1, 90))
+            engine.add(Writing(prompt, min(most, 159 - len(prompt)), done.append, samples=samples, seed=i))
+        for _ in range(int(rng.integers(0, 30))):
+            engine.step()
+            assert engine.meter.bytes == stored(engine) <= 200_000
+    run(engine)
+    assert len(scores) == 15 and len(done) >= 45
+    assert 150_000 < engine.meter.peak <= 200_000
+
+
+def test_what_memory_cannot_hold_alone_is_refused_with_both_numbers():
+    engine = Engine(MODELS[0], memory=bytes_of(SHAPE, 128))
+    with pytest.raises(UserError, match=r"0\.082 MiB of keys and values, more than the 0\.0547 MiB"):
+        engine.add(Writing([1] * 100, 50, print))
+    assert not engine.busy
+    ended = []
+    run(engine, [Writing([1] * 100, 28, ended.append)])
+    assert len(ended[0].tokens) == 28
+
+
+def test_answers_that_outgrow_their_slots_together_keep_to_the_bound():
+    bound = bytes_of(SHAPE, 8 * 128)
+    engine, ended = Engine(MODELS[0], memory=bound), []
+    run(engine, [Writing([i, 1], 100, ended.append) for i in range(8)])
+    assert [len(written.tokens) for written in ended] == [100] * 8
+    assert engine.meter.peak <= bound
 
 
 def test_a_cancelled_request_leaves_and_the_others_end():
@@ -248,13 +288,12 @@ def test_very_many_samples_of_one_prompt_keep_to_rows_and_memory():
     engine = Engine(MODELS[0], rows=16, memory=1 << 20)
     ended = []
     engine.add(Writing(list(range(40)), 30, ended.append, samples=range(300), rule=Rule(1.0)))
-    peak = most = 0
+    most = 0
     while engine.step():
         most = max(most, sum(len(pool.tails) for pool in engine.tails.pools.values()))
-        peak = max(peak, engine.tree.bytes + engine.tails.bytes)
     assert sorted(written.sample for written in ended) == list(range(300))
     assert most <= 16
-    assert peak <= 1.3 * (1 << 20)
+    assert engine.meter.peak <= 1 << 20
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -301,7 +340,7 @@ def test_spans_do_not_crumble_under_many_beginnings_of_one_prompt():
 
 
 def test_making_room_does_not_take_what_is_about_to_be_used():
-    engine = Engine(MODELS[0], memory=330 * 384)
+    engine = Engine(MODELS[0], memory=bytes_of(SHAPE, 330))
     wanted = list(range(60)) + list(range(40))
     run(engine, [Writing([*wanted, 1], 1, print)])
     run(engine, [Writing([i % 61 for i in range(7, 107)], 1, print)])

@@ -27,15 +27,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tandem.decoder.continuations import Plan, not_finite, plan, scored
+from tandem.decoder.admission import LONGEST, SHARE, Admission, Unit, leave
+from tandem.decoder.continuations import not_finite, plan, scored
 from tandem.decoder.head import Head
 from tandem.decoder.jobs import Scoring, Writing, Written
 from tandem.decoder.model import Decoder
 from tandem.decoder.sampling import choose, penalise, stream_of, uniform
 from tandem.decoder.segments import Segment
+from tandem.decoder.space import Meter, Space
 from tandem.decoder.stream import Stream
-from tandem.decoder.tails import Tail, Tails, slot
-from tandem.decoder.tree import Ids, Node, Tree, shared
+from tandem.decoder.tails import Tail, Tails
+from tandem.decoder.tree import Ids, Node, Tree
 from tandem.errors import UserError
 
 ROWS = 256
@@ -44,35 +46,8 @@ PASS_TOKENS = 2_048
 """Tokens of prompts and texts read in one pass, at most; each answer in progress adds one."""
 MEMORY = 2 << 30
 """Bytes for keys and values, shared spans and tails together."""
-SHARE = 16
-"""Tokens from which a common beginning is worth a span of its own."""
-_LONGEST = 1_024
-_WINDOW = 1_024
 _LOGIT_ROWS = 64
-_FEW = 8
-"""Requests that waited together, up to which a scored text is kept: of many, what they share is known already."""
 _KEEP = 32
-
-
-@dataclass(eq=False)
-class _Unit:
-    """A request while it waits and starts."""
-
-    job: Writing | Scoring
-    path: Ids
-    """The part of its tokens that others may share."""
-    plan: Plan | None = None
-    common: int = 0
-    """Tokens it has in common with others that wait."""
-    leaf: Node | None = None
-    kept: int = 0
-    """Tokens of its path that the tree holds or will hold."""
-    filled: int = 0
-    """Tokens of shared spans that were computed on its account."""
-    left: deque[int] = field(default_factory=deque)
-    """Samples not begun."""
-    few: bool = False
-    """Whether hardly anybody waited beside it, so that what it shares with others may show later."""
 
 
 @dataclass(eq=False)
@@ -83,6 +58,8 @@ class _Row:
     sample: int
     leaf: Node
     tail: Tail
+    room: int
+    """Tokens of the slot that it may come to need."""
     feed: Sequence[int]
     """Tokens to be read next."""
     above: int
@@ -104,20 +81,25 @@ class Engine:
         dynamic = scaling is not None and scaling.kind == "dynamic"
         self.context = scaling.original_context if scaling is not None and dynamic else model.shape.context
         """Longest prompt with answer. Under `dynamic` scaling the trained length: past it, kept keys would be stale."""
-        self.rows, self.pass_tokens, self.memory = rows, pass_tokens, memory
         self.dtype = model.compute or model.dtype
-        self.tree = Tree(model.shape, self.dtype, model.device, longest=_LONGEST, least=SHARE)
-        self.tails = Tails(model.shape, self.dtype, model.device)
+        self.meter = Meter()
+        """Bytes of keys and values, now and at most."""
+        self.tree = Tree(model.shape, self.dtype, model.device, longest=LONGEST, least=SHARE, meter=self.meter)
+        self.tails = Tails(model.shape, self.dtype, model.device, self.meter)
+        self.space = Space(model.shape, self.dtype.itemsize, memory, self.tree, self.tails)
         self.tokens_computed = 0
         """Tokens that went through the model, for measuring what sharing saved."""
         self.head = Head(model)
-        self._waiting: deque[_Unit] = deque()
-        self._window: deque[_Unit] = deque()
-        self._starting: list[_Unit] = []
+        self._admission = Admission(self.tree, self.space, rows=rows, pass_tokens=pass_tokens)
         self._writing: list[_Row] = []
+        self._ended: list[_Row] = []
 
     def add(self, job: Writing | Scoring) -> None:
-        """Queue a request. Raises `UserError` when it cannot be served: empty, too long, ids outside the vocabulary."""
+        """Queue a request.
+
+        Raises `UserError` when it cannot be served: empty, too long, more than memory can hold, ids outside the
+        vocabulary, a sample asked for twice.
+        """
         if isinstance(job, Writing):
             prompt = self._ids(job.prompt, "prompt")
             if len(prompt) >= self.context:
@@ -131,11 +113,9 @@ class Engine:
                 raise UserError(
                     f"sample {twice} is asked for twice", where="samples", remedy="give each sample a number of its own"
                 )
-            # In parts, so that neither rows nor memory are exceeded by one request of very many samples.
-            half = self.memory // self.tree.token_bytes // 2
-            part = max(1, min(self.rows, half // _room(job, 0)))
-            for at in range(0, len(job.samples), part):
-                self._waiting.append(_Unit(job, prompt[:-1], left=deque(job.samples[at : at + part])))
+            most = min(len(prompt) + job.max_tokens, self.context)
+            if job.samples:
+                self._admission.add(Unit(job, prompt[:-1], most, left=deque(job.samples)))
             return
         sequences = [self._ids(sequence, f"sequence {i}") for i, sequence in enumerate(job.sequences)]
         for i, (sequence, start) in enumerate(zip(sequences, job.starts, strict=True)):
@@ -146,45 +126,45 @@ class Engine:
                     remedy="cut the context on its left",
                 )
         planned = plan(sequences, job.starts)
-        self._waiting.append(_Unit(job, planned.stem[: planned.shareable], planned))
+        self._admission.add(Unit(job, planned.stem[: planned.shareable], plan=planned))
 
     @property
     def busy(self) -> bool:
         """Whether anything is left to do."""
-        return bool(self._waiting or self._window or self._starting or self._writing)
+        return bool(self._writing or self._admission.busy)
 
     def abandon(self) -> list[Writing | Scoring]:
         """Drop everything after a failure, the tree included; the requests that will get no answer."""
-        units = [*self._waiting, *self._window, *self._starting]
-        jobs = list(dict.fromkeys([*(u.job for u in units), *(row.job for row in self._writing)]))
-        self._waiting.clear()
-        self._window.clear()
-        self._starting, self._writing = [], []
+        jobs = list(dict.fromkeys([*self._admission.clear(), *(row.job for row in self._writing)]))
+        self._writing = []
         self.tree.clear()
-        self.tails = Tails(self.model.shape, self.dtype, self.model.device)
+        self.tails.clear()
         return jobs
 
     @torch.inference_mode()
     def step(self) -> bool:
         """One pass of the model; False when there was nothing to do."""
-        self._drop_cancelled()
-        self._admit()
-        fills, started, texts = self._ready()
-        expected = Counter(slot(len(unit.path) + 2 - unit.kept) for unit in started for _ in unit.left)
-        for room, count in expected.items():
-            self.tails.expect(room, count)
+        self._admission.drop_cancelled()
+        self._close([row for row in self._writing if row.job.cancelled])
+        self._admission.admit(len(self._writing), sum(row.room for row in self._writing))
+        fills, started, texts = self._admission.ready()
         for unit in started:
             self._begin(unit)
         rows = self._writing
-        for row in rows:
-            self.tails.make_room(row.tail, len(row.feed))
+        filling = sum(len(node.tokens) for node in fills)
+        self.space.claim(filling)
+        short = [row for row in rows if row.tail.free < len(row.feed)]
+        if short:
+            # One more, since the first pass of an answer is always followed by another.
+            wanted = [(row.tail, row.tail.length + len(row.feed) + (row.tail.length == 0)) for row in short]
+            self.tails.settle(wanted, self.space.for_slots(filling))
         segments = [Segment(node.parent or node, node.tokens.tolist(), fills=node) for node in fills]
+        for node in fills:
+            self.tree.reserve(node)
         segments += (texts_of := [self._text(unit) for unit in texts])
         segments += (rows_of := [Segment(row.leaf, row.feed, tail=row.tail) for row in rows])
         if not segments:
             return False
-        for node in fills:
-            self.tree.reserve(node)
         stream = Stream(segments, self.model.shape, self.model.device, self.dtype)
         self.tokens_computed += stream.tokens_BT.shape[1]
         x_ND = self.model.states(stream.tokens_BT, stream.positions_BT, stream.reach, stream)[0]
@@ -192,100 +172,9 @@ class Engine:
         self._write(x_ND, rows, rows_of)
         return True
 
-    # ── what runs next ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── what goes in ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _drop_cancelled(self) -> None:
-        for row in [row for row in self._writing if row.job.cancelled]:
-            self._close(row)
-        # Looked at once: another thread may cancel meanwhile.
-        gone = {unit for unit in (*self._waiting, *self._window, *self._starting) if unit.job.cancelled}
-        if gone:
-            self._waiting = deque(unit for unit in self._waiting if unit not in gone)
-            self._window = deque(unit for unit in self._window if unit not in gone)
-            for unit in self._starting:
-                if unit in gone:
-                    self._leave(unit)
-            self._starting = [unit for unit in self._starting if unit not in gone]
-
-    def _admit(self) -> None:
-        """Move waiting requests to the start, in an order in which what they share stands together."""
-        rows = len(self._writing) + sum(len(unit.left) for unit in self._starting)
-        tokens = sum(len(unit.path) for unit in self._starting if unit.plan)
-        private = self._promised()
-        while (self._window or self._waiting) and tokens < 2 * self.pass_tokens:
-            if not self._window:
-                self._look_ahead()
-            unit = self._window[0]
-            if rows and rows + len(unit.left) > self.rows:
-                break
-            known = self.tree.known(unit.path)
-            held = self.tree.insert(unit.path[:known])
-            held.users += 1  # so that making room does not take what is about to be used
-            keep = max(known, unit.common if unit.common - known >= SHARE else 0, len(unit.path) - _LONGEST)
-            keep = keep if keep >= SHARE else 0
-            needs = max(0, keep - known) + _room(unit.job, keep) * len(unit.left)
-            fits = self._fits(private + needs)
-            held.users -= 1
-            if not fits and (self._starting or self._writing):
-                break
-            self._window.popleft()
-            unit.leaf, unit.kept = self.tree.insert(unit.path[:keep]), keep
-            unit.leaf.users += 1
-            self._starting.append(unit)
-            private += _room(unit.job, keep) * len(unit.left)
-            rows += len(unit.left)
-            tokens += len(unit.path) if unit.plan else 0
-
-    def _promised(self) -> int:
-        """Tokens of the slots that answers in progress and about to begin may come to need."""
-        begun = sum(_room(row.job, row.above) for row in self._writing)
-        return begun + sum(_room(unit.job, unit.kept) * len(unit.left) for unit in self._starting)
-
-    def _fits(self, tokens: int) -> bool:
-        """Whether memory holds so many tokens beside the tree, which lets go of what nobody uses to make it so."""
-        over = tokens + self.tree.bytes // self.tree.token_bytes - self.memory // self.tree.token_bytes
-        return over <= 0 or (self.tree.idle() >= over and self.tree.shrink(over) >= over)
-
-    def _look_ahead(self) -> None:
-        """Order the requests that have waited longest by their tokens, and find what neighbours have in common."""
-        count = min(_WINDOW, len(self._waiting))
-        units = [self._waiting.popleft() for _ in range(count)]
-        units.sort(key=lambda unit: unit.path.astype(">u4").tobytes())
-        for unit in units:
-            unit.common = len(unit.path) if len(unit.left) > 1 else 0
-            unit.few = count <= _FEW
-        for one, other in itertools.pairwise(units):
-            both = shared(one.path, other.path)
-            one.common, other.common = max(one.common, both), max(other.common, both)
-        self._window.extend(units)
-
-    def _ready(self) -> tuple[list[Node], list[_Unit], list[_Unit]]:
-        """Shared spans to compute now, answers to begin, texts to score: within the pass's tokens, at least one."""
-        room = self.pass_tokens
-        fills: dict[Node, None] = {}
-        begin: list[_Unit] = []
-        texts: list[_Unit] = []
-        stay: list[_Unit] = []
-        for unit in self._starting:
-            assert unit.leaf is not None
-            missing = next((node for node in unit.leaf.path() if not node.ready), None)
-            if missing is not None:
-                if missing not in fills and (room >= len(missing.tokens) or room == self.pass_tokens):
-                    fills[missing] = None
-                    unit.filled += len(missing.tokens)
-                    room -= len(missing.tokens)
-                stay.append(unit)
-                continue
-            rest = len(unit.plan.tokens) - unit.kept if unit.plan else (len(unit.path) + 1 - unit.kept) * len(unit.left)
-            if room < rest and room < self.pass_tokens:
-                stay.append(unit)
-                continue
-            room -= rest
-            (texts if unit.plan else begin).append(unit)
-        self._starting = stay
-        return list(fills), begin, texts
-
-    def _begin(self, unit: _Unit) -> None:
+    def _begin(self, unit: Unit) -> None:
         """One row per sample, each with a tail of its own."""
         job = unit.job
         assert isinstance(job, Writing) and unit.leaf is not None
@@ -295,22 +184,21 @@ class Engine:
         for number, sample in enumerate(unit.left):
             unit.leaf.users += 1
             cached = above if number else above - unit.filled
-            tail = self.tails.open(len(feed) + 1)
-            self._writing.append(_Row(job, sample, unit.leaf, tail, feed, unit.kept, stream, cached))
-        self._leave(unit)
+            self._writing.append(_Row(job, sample, unit.leaf, Tail(), unit.room(above), feed, above, stream, cached))
+        leave(unit)
 
-    def _text(self, unit: _Unit) -> Segment:
+    def _text(self, unit: Unit) -> Segment:
         """What is read of a text; where few wait, what the next may share is kept if there is room for it."""
         assert unit.leaf is not None and unit.plan is not None
         own = unit.path[unit.kept :]
         kept = None
-        if unit.few and len(own) >= SHARE and self._fits(self._promised() + len(own)):
+        if unit.few and len(own) >= SHARE and self._fits(len(own)):
             kept = self.tree.beside(unit.leaf, own)
         return Segment(unit.leaf, unit.plan.tokens[unit.kept :], fills=kept, branches=unit.plan.branches)
 
     # ── what came out ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _score(self, x_ND: Tensor, units: list[_Unit], segments: list[Segment]) -> None:
+    def _score(self, x_ND: Tensor, units: list[Unit], segments: list[Segment]) -> None:
         """Results of the texts of this pass."""
         places = [
             segment.begin - (len(unit.plan.tokens) - len(segment.tokens))
@@ -324,7 +212,7 @@ class Engine:
             if segment.fills is not None:
                 (self.tree.adopt if fine else self.tree.let_go)(segment.fills)
         for unit, result, fine in zip(units, results, sound, strict=True):
-            self._leave(unit)
+            leave(unit)
             assert isinstance(unit.job, Scoring)
             if fine:
                 unit.job.ended(result)
@@ -341,8 +229,12 @@ class Engine:
             tokens, likely = self._next(x_ND[last], some)
             chosen += tokens
             logprobs += likely
-        for row, token, logprob in zip(rows, chosen, logprobs, strict=True):
-            self._extend(row, token, logprob)
+        try:
+            for row, token, logprob in zip(rows, chosen, logprobs, strict=True):
+                self._extend(row, token, logprob)
+        finally:
+            self._close(self._ended)
+            self._ended = []
 
     def _next(self, x_RD: Tensor, rows: list[_Row]) -> tuple[list[int], list[float]]:
         logits_RV = self.head(x_RD)
@@ -389,18 +281,17 @@ class Engine:
         job = row.job
         if len(job.samples) == 1 and row.tail.length >= _KEEP:
             self._give(row)
-        self._close(row)
+        self._ended.append(row)
         job.ended(Written(row.sample, row.answer, row.logprobs if job.logprobs else None, finish, row.cached))
 
     def _give(self, row: _Row) -> None:
         """Leave what a lone answer computed in the tree, for the next turn of its conversation."""
-        if self._fits(row.tail.length + self._promised()):
+        if self._fits(row.tail.length):
             text = [*row.job.prompt[row.above :], *row.answer][: row.tail.length]
             node = self.tree.beside(row.leaf, np.asarray(text, dtype=np.int32))
-            keys, values = row.tail.kept()
-            assert node.keys_LGSK is not None and node.values_LGSK is not None
-            node.keys_LGSK.copy_(keys)
-            node.values_LGSK.copy_(values)
+            for layer, (keys, values) in enumerate(row.tail.kept()):
+                node.keys_LGSK[layer].copy_(keys)
+                node.values_LGSK[layer].copy_(values)
             self.tree.adopt(node)
 
     def _lose(self, job: Writing | Scoring, e: Exception) -> None:
@@ -408,22 +299,29 @@ class Engine:
         job.cancelled = True
         for row in self._writing:
             if row.job is job:  # what is not a number must not stay where another row will stand
-                for kept in row.tail.kept():
+                for kept in itertools.chain(*row.tail.kept()):
                     kept.zero_()
         if job.failed is None:
             raise e
         job.failed(e)
 
-    def _close(self, row: _Row) -> None:
-        row.leaf.users -= 1
-        self.tails.close(row.tail)
-        self._writing = [other for other in self._writing if other is not row]
+    def _close(self, rows: Sequence[_Row]) -> None:
+        """Free the rows of answers that have ended."""
+        if rows:
+            for row in rows:
+                row.leaf.users -= 1
+            self.tails.close([row.tail for row in rows])
+            gone = set(rows)
+            self._writing = [row for row in self._writing if row not in gone]
 
-    def _leave(self, unit: _Unit) -> None:
-        assert unit.leaf is not None
-        unit.leaf.users -= 1
+    def _fits(self, tokens: int) -> bool:
+        """Whether a span of so many tokens may be kept beside all that is promised; if so, there is room for it now."""
+        if not self.space.fits(tokens + self._admission.promised + sum(row.room for row in self._writing)):
+            return False
+        self.space.claim(tokens)
+        return True
 
-    # ── sizes ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── checks ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _ids(self, tokens: Sequence[int], where: str) -> Ids:
         ids = np.asarray(tokens, dtype=np.int64)
@@ -436,11 +334,6 @@ class Engine:
                 remedy="use the tokenizer the model was trained with",
             )
         return ids.astype(np.int32)
-
-
-def _room(job: Writing | Scoring, kept: int) -> int:
-    """Tokens of the slot that an answer's tail may come to need."""
-    return slot(len(job.prompt) - kept + job.max_tokens) if isinstance(job, Writing) else 0
 
 
 def run(engine: Engine, jobs: Sequence[Writing | Scoring] = ()) -> None:

@@ -79,7 +79,7 @@ class Reading:
 
     def attend(self, layer: int, q_NHK: Tensor) -> tuple[Tensor, Tensor]:
         """What the span gives its readers, and the log-sum-exp of their scores (-inf where a window hides it all)."""
-        assert self.node.keys_LGSK is not None and self.node.values_LGSK is not None
+        assert self.node.ready
         q_BHTK = q_NHK[self.begin : self.end].transpose(0, 1)[None]
         keys, values = self.node.keys_LGSK[layer][None], self.node.values_LGSK[layer][None]
         if self.sight is None:
@@ -256,22 +256,22 @@ def decoding(segment: Segment) -> bool:
 
 def decodes(segments: Sequence[Segment], window: int | None, device: torch.device, dtype: torch.dtype) -> list[Decode]:
     """Rows that add one token, by pool."""
-    by_pool: dict[int, list[Segment]] = {}
+    by_pool: dict[Pool, list[Segment]] = {}
     for segment in segments:
-        if decoding(segment) and segment.tail is not None:
-            by_pool.setdefault(segment.tail.pool.room, []).append(segment)
+        if decoding(segment) and segment.tail is not None and segment.tail.pool is not None:
+            by_pool.setdefault(segment.tail.pool, []).append(segment)
     made = []
-    for members in by_pool.values():
+    for pool, members in by_pool.items():
         tails = [s.tail for s in members if s.tail is not None]
         order = sorted(range(len(tails)), key=lambda i: tails[i].slot)
-        pool, every = tails[0].pool, len(tails) == len(tails[0].pool.tails)
+        every = len(tails) == len(pool.tails)
         lengths = np.array([tails[i].length for i in order])
         columns = np.arange(pool.room if every else lengths.max() + 1)
         hidden = columns > lengths[:, None]
         if window is not None:
             hidden |= lengths[:, None] - columns >= window
         bias_BC = np.where(hidden, -np.inf, 0.0).astype(np.float32)
-        groups = pool.keys_LNGCK.shape[2]
+        groups = pool.keys_LNGCK[0].shape[1]
         places = [members[i].begin for i in order]
         made.append(
             Decode(

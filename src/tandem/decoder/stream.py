@@ -93,15 +93,14 @@ class Stream:
             tokens = segment.tokens if segment.fills is None else segment.fills.tokens
             span = slice(segment.begin, segment.begin + len(tokens))
             if segment.fills is not None:
-                assert segment.fills.keys_LGSK is not None and segment.fills.values_LGSK is not None
-                segment.fills.keys_LGSK[layer] = k_NGK[span].transpose(0, 1)
-                segment.fills.values_LGSK[layer] = v_NGK[span].transpose(0, 1)
+                segment.fills.keys_LGSK[layer].copy_(k_NGK[span].transpose(0, 1))
+                segment.fills.values_LGSK[layer].copy_(v_NGK[span].transpose(0, 1))
             else:
                 tail = segment.tail
-                assert tail is not None
-                at = (layer, tail.slot, slice(None), slice(0, len(segment.tokens)))
-                tail.pool.keys_LNGCK[at] = k_NGK[span].transpose(0, 1)
-                tail.pool.values_LNGCK[at] = v_NGK[span].transpose(0, 1)
+                assert tail is not None and tail.pool is not None
+                at = (tail.slot, slice(None), slice(0, len(segment.tokens)))
+                tail.pool.keys_LNGCK[layer][at] = k_NGK[span].transpose(0, 1)
+                tail.pool.values_LNGCK[layer][at] = v_NGK[span].transpose(0, 1)
 
 
 def _order(segment: Segment) -> tuple[list[int], int]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tandem.decoder.shape import Shape
+from tandem.decoder.space import Meter
 
 Ids = NDArray[np.int32]
 
@@ -35,9 +36,9 @@ class Node:
         """Number of its making: orders siblings."""
         self.children: dict[int, Node] = {}
         """By the first token of their span."""
-        self.keys_LGSK: Tensor | None = None
-        """Keys of the span, None until computed."""
-        self.values_LGSK: Tensor | None = None
+        self.keys_LGSK: list[Tensor] = []
+        """Keys of the span, a tensor per layer; empty until computed."""
+        self.values_LGSK: list[Tensor] = []
         """Values of the span."""
         self.users = 0
         """Requests at work whose path ends here."""
@@ -47,7 +48,7 @@ class Node:
     @property
     def ready(self) -> bool:
         """Whether keys and values are there."""
-        return self.keys_LGSK is not None or self.parent is None
+        return bool(self.keys_LGSK) or self.parent is None
 
     @property
     def start(self) -> int:
@@ -71,8 +72,19 @@ class Node:
 class Tree:
     """The prefix tree of one model (weights, adapter, dtype)."""
 
-    def __init__(self, shape: Shape, dtype: torch.dtype, device: torch.device, *, longest: int, least: int = 1) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        longest: int,
+        least: int = 1,
+        meter: Meter | None = None,
+    ) -> None:
         self.shape, self.dtype, self.device = shape, dtype, device
+        self.meter = meter or Meter()
+        """Counts what is taken and given back."""
         self.least = least
         """Tokens from which a span is worth having: a shorter end that nobody uses is dropped rather than split off."""
         self.longest = longest
@@ -129,20 +141,14 @@ class Tree:
 
     def reserve(self, node: Node) -> None:
         """Room for a node's keys and values, to be filled by the pass that computes them."""
-        sizes = (self.shape.layers, self.shape.kv_heads, len(node.tokens), self.shape.head_width)
-        node.keys_LGSK = torch.empty(sizes, dtype=self.dtype, device=self.device)
-        node.values_LGSK = torch.empty(sizes, dtype=self.dtype, device=self.device)
-        self.held += len(node.tokens)
+        self._store(node)
         self.pending -= len(node.tokens)
 
     def beside(self, above: Node, tokens: Ids) -> Node:
         """A span behind `above` with room for its keys and values, not in the tree until `adopt` puts it there."""
         self._made += 1
         node = Node(above, tokens, self._made)
-        sizes = (self.shape.layers, self.shape.kv_heads, len(tokens), self.shape.head_width)
-        node.keys_LGSK = torch.empty(sizes, dtype=self.dtype, device=self.device)
-        node.values_LGSK = torch.empty(sizes, dtype=self.dtype, device=self.device)
-        self.held += len(tokens)
+        self._store(node)
         return node
 
     def adopt(self, node: Node) -> None:
@@ -157,7 +163,7 @@ class Tree:
 
     def let_go(self, node: Node) -> None:
         """Forget a span that stands beside the tree."""
-        self.held -= len(node.tokens)
+        self._release(len(node.tokens))
 
     def idle(self) -> int:
         """Tokens of computed spans that could be let go: neither they nor anything behind them is in use."""
@@ -195,9 +201,34 @@ class Tree:
     def clear(self) -> None:
         """Forget everything (no request may be at work)."""
         self.root = Node(None, np.zeros(0, np.int32), 0)
-        self.held = self.pending = 0
+        self._release(self.held)
+        self.pending = 0
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _store(self, node: Node) -> None:
+        """Take the memory of a span."""
+        sizes = (self.shape.kv_heads, len(node.tokens), self.shape.head_width)
+        for blocks in (node.keys_LGSK, node.values_LGSK):
+            blocks += (torch.empty(sizes, dtype=self.dtype, device=self.device) for _ in range(self.shape.layers))
+        self.held += len(node.tokens)
+        self.meter.add(len(node.tokens) * self.token_bytes)
+
+    def _release(self, tokens: int) -> None:
+        """Count the memory of so many tokens as given back."""
+        self.held -= tokens
+        self.meter.add(-tokens * self.token_bytes)
+
+    def _cut(self, blocks_LGSK: list[Tensor], at: int, *, rest: bool) -> list[Tensor]:
+        """The first `at` tokens of each layer as tensors of their own; `rest` says whether the others remain."""
+        first: list[Tensor] = []
+        for layer, whole_GSK in enumerate(blocks_LGSK):
+            # One layer at a time: no more than that is there twice.
+            self.meter.add(whole_GSK.nbytes if rest else whole_GSK[:, :at].nbytes)
+            first.append(whole_GSK[:, :at].clone())
+            blocks_LGSK[layer] = whole_GSK[:, at:].clone() if rest else first[-1]
+            self.meter.add(-whole_GSK.nbytes)
+        return first
 
     def _new(self, parent: Node, tokens: Ids) -> Node:
         self._made += 1
@@ -213,30 +244,29 @@ class Tree:
         upper.used = node.used
         node.parent, node.tokens = upper, node.tokens[at:]
         upper.children[int(node.tokens[0])] = node
-        if node.keys_LGSK is not None and node.values_LGSK is not None:
-            upper.keys_LGSK, node.keys_LGSK = node.keys_LGSK[:, :, :at].clone(), node.keys_LGSK[:, :, at:].clone()
-            upper.values_LGSK = node.values_LGSK[:, :, :at].clone()
-            node.values_LGSK = node.values_LGSK[:, :, at:].clone()
+        upper.keys_LGSK = self._cut(node.keys_LGSK, at, rest=True)
+        upper.values_LGSK = self._cut(node.values_LGSK, at, rest=True)
         return upper
 
     def _shorten(self, node: Node, at: int) -> Node:
         """Forget the end of a span: spans that many requests leave at many places must not crumble."""
         less = len(node.tokens) - at
         node.tokens = node.tokens[:at]
-        if node.keys_LGSK is None or node.values_LGSK is None:
-            self.pending -= less
-        else:
+        if node.keys_LGSK:
+            self._cut(node.keys_LGSK, at, rest=False)
+            self._cut(node.values_LGSK, at, rest=False)
             self.held -= less
-            node.keys_LGSK, node.values_LGSK = node.keys_LGSK[:, :, :at].clone(), node.values_LGSK[:, :, :at].clone()
+        else:
+            self.pending -= less
         return node
 
     def _drop(self, node: Node) -> int:
         assert node.parent is not None and not node.children and not node.users
         del node.parent.children[int(node.tokens[0])]
-        if node.keys_LGSK is None:
-            self.pending -= len(node.tokens)
+        if node.keys_LGSK:
+            self._release(len(node.tokens))
         else:
-            self.held -= len(node.tokens)
+            self.pending -= len(node.tokens)
         return len(node.tokens)
 
 
