@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "what a recipe will take: tokens, parameters, FLOPs, memory, days, money",
     "ask": "put one question to any model: the embedded one, a folder, a server, an API",
     "generate": "answer a file of prompts with any model; recorded, budgeted, resumed",
+    "evaluate": "measure a model, or given samples, on benchmarks: programs run in a sandbox",
     "chat": "talk to any model: a run's folder, a model's folder, a server, an API",
     "tune": "instruction-tune a model on conversations, in full or with LoRA",
     "report": "make a run's report.html again",
@@ -32,7 +33,7 @@ COMMANDS = {
     "answers": "recorded answers of models: look, count, export, import",
 }
 
-CONTINUE = {"generate", "quickstart", "run", "tune"}
+CONTINUE = {"evaluate", "generate", "quickstart", "run", "tune"}
 """Commands that go on where they were stopped."""
 
 

@@ -27,7 +27,9 @@ def feedback(verdict: Verdict, tests: Sequence[str | Mapping[str, str]] = ()) ->
     else:
         lines.append({"timeout": "Timeout"}.get(first.outcome, "Ended") + f": {cut(first.text)}")
     test = tests[first.number] if first.number < len(tests) else ""
-    if isinstance(test, str) and test and not (first.outcome == "error" and not first.input):
+    if first.outcome == "failed" and isinstance(test, str):
+        lines.append(f"TEST: assert {cut(first.text)}")
+    elif first.input and isinstance(test, str) and len(test.splitlines()) == 1:
         lines.append(f"TEST: {cut(test.strip())}")
     for name in ("input", "output", "expected"):
         if value := getattr(first, name):

@@ -54,7 +54,9 @@ def _seen(file: Path, tasks: dict[str, Task]) -> dict[str, tuple[str, ...]]:
     for where, row in rows.objects(file, "seen"):
         id = rows.text(row, "task_id", where)
         if id not in tasks:
-            raise UserError(f"there is no task {id!r} to see tests of", where=where, remedy="use files that belong together")
+            raise UserError(
+                f"there is no task {id!r} to see tests of", where=where, remedy="use files that belong together"
+            )
         if id in found:
             raise UserError(f"the task {id} stands twice", where=where, remedy="put its tests into one row")
         found[id] = rows.texts(row, "seen_tests", where)

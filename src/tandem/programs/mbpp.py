@@ -31,7 +31,7 @@ SPLITS: dict[Split, range] = {
     "validation": range(511, 601),
     "train": range(601, 975),
     "examples": range(1, 11),
-    "all": range(0, 1 << 31),
+    "all": range(1 << 31),
 }
 """Task numbers of each split."""
 

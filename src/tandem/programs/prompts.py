@@ -15,7 +15,9 @@ from tandem.programs.source import How
 from tandem.programs.task import Task
 from tandem.types import Chat, Message, Prompt, Text
 
-_ANSWER = "Answer with one fenced block of Python code that holds the whole program, imports included, and nothing else."
+_ANSWER = (
+    "Answer with one fenced block of Python code that holds the whole program, imports included, and nothing else."
+)
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class Asking:
         if self.form == "chat":
             request = (
                 f"{_described(task)}\n\nThis attempt does not pass a test:\n\n{_fenced(program)}\n\n"
-                f"What the test says:\n\n{feedback}\n\nMend the attempt. Keep what is right in it; write it anew only if "
-                f"nothing can be kept. {_ANSWER}"
+                f"What the test says:\n\n{feedback}\n\nMend the attempt. Keep what is right in it; write it anew only "
+                f"if nothing can be kept. {_ANSWER}"
             )
             return Chat((Message("user", request),))
         said = "\n".join(f"# {line}" for line in feedback.split("\n"))
@@ -57,7 +59,9 @@ class Asking:
                 f"# A first attempt, which does not pass a test:\n\n{program.rstrip()}\n\n"
                 f"# What the test says:\n{said}\n\n# The same function, mended:\n\n{task.opening}"
             )
-        attempt = f"{_task(task)}A first attempt:\n[BEGIN]\n{program.strip()}\n[DONE]\nIt does not pass a test:\n{said}\n"
+        attempt = (
+            f"{_task(task)}A first attempt:\n[BEGIN]\n{program.strip()}\n[DONE]\nIt does not pass a test:\n{said}\n"
+        )
         examples = "".join(_worked(shot) for shot in self.shots)
         return Text(f"{examples}{attempt}The same program, mended:\n[BEGIN]\n")
 

@@ -118,7 +118,9 @@ def find(places: Sequence[Path], kind: str) -> Path:
             looked.append(f"{file.name} ({KINDS[is_of].name if is_of else 'another kind of file'})")
     if len(found) > 1:
         names = ", ".join(str(file) for file in found)
-        raise UserError(f"{len(found)} files of {wanted.name}: {names}", where="--data", remedy="name the one that is meant")
+        raise UserError(
+            f"{len(found)} files of {wanted.name}: {names}", where="--data", remedy="name the one that is meant"
+        )
     if not found:
         where = ", ".join(map(str, places)) or "--data"
         there = f"; there are {', '.join(looked[:8])}{' …' if len(looked) > 8 else ''}" if looked else ""

@@ -1,7 +1,7 @@
-"""Python source as text: does it parse, what does it define, where does a function's header end, what did a model mean.
+"""Python source as text: does it parse, what does it define, where does a header end, what did a model mean.
 
-Headers are found by parser and tokenizer, never by a pattern: a pattern takes the first colon, and splits an annotation.
-What this does not do: run anything, or repair what does not parse.
+Headers are found by parser and tokenizer; a pattern takes the first colon, and splits an annotation. What this does
+not do: run anything, or repair what does not parse.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def names(code: str) -> frozenset[str]:
 
 
 def besides(code: str, entry: str) -> str:
-    """What stands at the top level of code besides one function: imports, helpers; empty where nothing is defined there.
+    """What stands at the top level of code besides one function: helpers and their imports; empty where it has none.
 
     Imports alone are left out: they serve the program, which has them itself.
     """
@@ -78,7 +78,7 @@ class Parts:
 
 
 def split(code: str, entry: str) -> Parts | None:
-    """Take source apart at the last top-level function of a name; None where it does not parse or has no such function."""
+    """Take source apart at the last top-level function of a name; None where there is none, or it does not parse."""
     tree = parsed(code)
     found = [n for n in tree.body if isinstance(n, _FUNCTIONS) and n.name == entry] if tree else []
     if not found:
@@ -160,7 +160,8 @@ def truncated(completion: str, stops: Iterable[str]) -> str:
 def fences(answer: str) -> list[str]:
     """The contents of an answer's code fences in order; one that is never closed runs to the end."""
     found: list[str] = []
-    mark, indent, inside = "", "", []
+    mark, indent = "", ""
+    inside: list[str] = []
     for line in answer.split("\n"):
         bare = line.strip()
         if mark:

@@ -1,7 +1,7 @@
 """Samples of a model in steps: step 1 asks, every further step refines what fails the seen tests; hidden tests score.
 
-One task at a time per coroutine, as many tasks as wished; the model's store makes sure that no answer is paid for twice.
-What this does not do: look at a hidden test before the last program of a step stands.
+One task at a time per coroutine, as many tasks as wished; the model's store makes sure that no answer is paid for
+twice. What this does not do: look at a hidden test before the last program of a step stands.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from tandem.programs.prompts import Asking, not_taken
 from tandem.programs.task import Task
 from tandem.types import Completion, Prompt, Sampling
 
-
 Came: TypeAlias = Completion | CallFailed | BudgetSpent
 """What became of one sample."""
 
@@ -31,9 +30,7 @@ class Asked(Protocol):
         """Raise what asking would raise before anything is sent."""
         ...
 
-    async def outcomes(
-        self, prompt: Prompt, sampling: Sampling, samples: range = range(1)
-    ) -> tuple[Came, ...]:
+    async def outcomes(self, prompt: Prompt, sampling: Sampling, samples: range = range(1)) -> tuple[Came, ...]:
         """What became of each sample."""
         ...
 
@@ -74,7 +71,7 @@ class Attempt:
             "outcome": self.hidden.outcome,
             "feedback": self.hidden.feedback,
             "seen_feedback": self.seen.feedback if self.seen else "",
-            "code": self.found,
+            "found": self.found,
             "finish": self.finish,
             "fate": self.fate,
         }
@@ -113,7 +110,9 @@ class Sampler:
             try:
                 self._model.check(self._asking.attempt(task), self._how(task), range(self._samples))
             except UserError as e:
-                raise type(e)(e.problem, where=f"{task.id}: {e.where}" if e.where else task.id, remedy=e.remedy) from None
+                raise type(e)(
+                    e.problem, where=f"{task.id}: {e.where}" if e.where else task.id, remedy=e.remedy
+                ) from None
 
     async def run(self, task: Task, done: Callable[[], None] = lambda: None) -> list[Attempt]:
         """All attempts at a task, sorted by sample and step; `done` hears of every sample's step."""
@@ -122,7 +121,7 @@ class Sampler:
         return [attempt for attempts in each for attempt in attempts]
 
     def _how(self, task: Task) -> Sampling:
-        return replace(self._sampling, stop=self._asking.stops(task))
+        return replace(self._sampling, stop=(*self._asking.stops(task), *self._sampling.stop))
 
     async def _sample(self, task: Task, index: int, first: Came, done: Callable[[], None]) -> list[Attempt]:
         """One sample through all steps, up to the first that cannot be had."""

@@ -58,9 +58,7 @@ async def check(tasks: Sequence[Task], examiner: Examiner) -> Gold:
         elif not hidden.passed:
             aside.append((task.id, _why(hidden)))
         else:
-            kept.append(
-                replace(task, seen=tuple(t for t, one in zip(task.seen, seen, strict=True) if one.passed))
-            )
+            kept.append(replace(task, seen=tuple(t for t, one in zip(task.seen, seen, strict=True) if one.passed)))
         bad = [(t, one) for t, one in zip(task.seen, seen, strict=True) if not one.passed]
         dropped += [(task.id, test, _why(one)) for test, one in bad if one.outcome != "infrastructure"]
     return Gold(

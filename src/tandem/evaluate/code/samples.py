@@ -1,9 +1,9 @@
 """Given samples in HumanEval's own form, and the results file that goes with them.
 
-A line is {"task_id": …, "completion": …}; whatever else it holds is carried along. The results file has the same lines in
-the same order with `result` and `passed` added, under the original's name: FILE_results.jsonl. A task may have any
-number of lines, equal ones too: they are samples. Every line is checked before anything is run; what cannot be scored is
-counted by kind and shown with its line.
+A line is {"task_id": …, "completion": …}; whatever else it holds is carried along. The results file has the same
+lines in the same order with `result` and `passed` added, under the original's name: FILE_results.jsonl. A task may
+have any number of lines, equal ones too: they are samples. Every line is checked before anything is run; what cannot
+be scored is counted by kind and shown with its line.
 """
 
 from __future__ import annotations

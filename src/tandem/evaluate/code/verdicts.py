@@ -1,9 +1,9 @@
 """Verdicts on programs: each made once, kept, made again to find those that waver, and asked for again when lost.
 
-Two samples with the same program share a verdict. A program that passes is run once more (or every one N times more): one
-that passes only sometimes is `flaky`, does not count as passed, and is counted. Verdicts go into a file as they are
-made, under a hash of program, tests and limits; a killed run makes none twice. What the sandbox lost (`infrastructure`)
-is tried again, never kept, and never counted as wrong.
+Two samples with the same program share a verdict. A program that passes is run once more (or every one N times more):
+one that passes only sometimes is `flaky`, does not count as passed, and is counted. Verdicts go into a file as they
+are made, under a hash of program, tests and limits; a killed run makes none twice. What the sandbox lost
+(`infrastructure`) is tried again, never kept, and never counted as wrong.
 """
 
 from __future__ import annotations
