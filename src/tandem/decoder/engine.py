@@ -92,7 +92,7 @@ class Engine:
         self.head = Head(model)
         self._admission = Admission(self.tree, self.space, rows=rows, pass_tokens=pass_tokens)
         self._writing: list[_Row] = []
-        self._ended: list[_Row] = []
+        self._ended: list[tuple[_Row, Written]] = []
 
     def add(self, job: Writing | Scoring) -> None:
         """Queue a request.
@@ -233,8 +233,10 @@ class Engine:
             for row, token, logprob in zip(rows, chosen, logprobs, strict=True):
                 self._extend(row, token, logprob)
         finally:
-            self._close(self._ended)
-            self._ended = []
+            ended, self._ended = self._ended, []
+            self._close([row for row, _ in ended])
+        for row, written in ended:  # told when their slots are free
+            row.job.ended(written)
 
     def _next(self, x_RD: Tensor, rows: list[_Row]) -> tuple[list[int], list[float]]:
         logits_RV = self.head(x_RD)
@@ -281,8 +283,8 @@ class Engine:
         job = row.job
         if len(job.samples) == 1 and row.tail.length >= _KEEP:
             self._give(row)
-        self._ended.append(row)
-        job.ended(Written(row.sample, row.answer, row.logprobs if job.logprobs else None, finish, row.cached))
+        written = Written(row.sample, row.answer, row.logprobs if job.logprobs else None, finish, row.cached)
+        self._ended.append((row, written))
 
     def _give(self, row: _Row) -> None:
         """Leave what a lone answer computed in the tree, for the next turn of its conversation."""
