@@ -46,7 +46,8 @@ class Stream:
         self._groups = groups(self.segments, window, device, dtype)
         self._decodes = decodes(self.segments, window, device, dtype)
         pieces: tuple[Group | Decode, ...] = (*self._groups, *self._decodes)
-        in_order = torch.equal(pieces[0].places, torch.arange(at, device=device)) if len(pieces) == 1 else False
+        # Known without looking at the device: a lone group holds the whole stream as it stands.
+        in_order = len(pieces) == 1 and (isinstance(pieces[0], Group) or pieces[0].in_order)
         self._simple = in_order and not self._levels
         self._own = pieces
         self._fills = [s for s in self.segments if s.fills is not None]
