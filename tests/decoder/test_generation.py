@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tandem.decoder import Decoder, RopeScaling, Shape, save
-from tandem.decoder.generate import generate, stream
+from tandem.decoder.generate import generate
 from tandem.decoder.sampling import uniform
 from tandem.decoder.score import score
 from tandem.errors import UserError
@@ -58,12 +58,6 @@ def test_one_batch_or_many_give_the_same_samples() -> None:
     together = generate(model, PROMPTS, max_tokens=10, temperature=1.0, top_p=0.9, seed=5)
     assert together == generate(model, PROMPTS, max_tokens=10, temperature=1.0, top_p=0.9, seed=5, pass_tokens=1)
     assert together != generate(model, PROMPTS, max_tokens=10, temperature=1.0, top_p=0.9, seed=6)
-
-
-def test_streaming_gives_what_generating_gives() -> None:
-    model = model_of()
-    options = {"max_tokens": 10, "temperature": 0.8, "seed": 3}
-    assert list(stream(model, PROMPTS[0], **options)) == generate(model, PROMPTS[:1], **options)[0]
 
 
 def test_an_answer_ends_before_a_stop_id_and_the_others_go_on() -> None:

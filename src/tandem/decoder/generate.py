@@ -6,7 +6,7 @@ Requests that come one by one, texts and stop texts are for `lm`.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 from tandem.decoder.engine import PASS_TOKENS, Engine, run
 from tandem.decoder.jobs import Writing, Written
@@ -45,34 +45,6 @@ def generate(
         _add(engine, job, f"prompt {i}")
     run(engine)
     return answers
-
-
-def stream(
-    model: Decoder,
-    prompt: Sequence[int],
-    *,
-    max_tokens: int,
-    temperature: float = 0.0,
-    top_p: float = 1.0,
-    stop_ids: Collection[int] = frozenset(),
-    seed: int = 0,
-) -> Iterator[int]:
-    """The answer `generate` gives to this prompt alone, token by token as it comes."""
-    engine = Engine(model)
-    new: list[int] = []
-
-    def watch(sample: int, token: int, logprob: float) -> bool:
-        new.append(token)
-        return False
-
-    rule = _rule(temperature, top_p)
-    job = Writing(
-        prompt, max_tokens, lambda written: None, rule=rule, seed=seed, stop_ids=frozenset(stop_ids), watch=watch
-    )
-    _add(engine, job, "prompt 0")
-    while engine.step():
-        yield from new
-        new.clear()
 
 
 def _add(engine: Engine, job: Writing, where: str) -> None:
