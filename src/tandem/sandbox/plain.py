@@ -204,6 +204,20 @@ def _pairs(value: Any, walk: _Walk) -> list[Any]:
     return [[walk(k), walk(v)] for k, v in value.items()]
 
 
+def _text(content: Any) -> str:
+    if type(content) is not str:
+        raise TypeError("not a text")
+    return content
+
+
+def _exactly(kind: type, content: Any, walk: _Walk) -> list[Any]:
+    """Parts of one kind: a constructor given others may do anything with them, or take for ever."""
+    parts = [walk(v) for v in content]
+    if not all(type(p) is kind for p in parts):
+        raise TypeError(f"not all of kind {kind.__name__}")
+    return parts
+
+
 def _items(content: Any, walk: _Walk) -> Iterator[tuple[Any, Any]]:
     return ((walk(k), walk(v)) for k, v in content)
 
@@ -215,16 +229,16 @@ _KINDS: dict[str, tuple[type, Callable[[Any, _Walk], Any], Callable[[Any, _Walk]
     "frozenset": (frozenset, _sequence, lambda c, w: frozenset([w(v) for v in c])),
     "bytes": (bytes, lambda v, w: v.hex(), lambda c, w: bytes.fromhex(c)),
     "bytearray": (bytearray, lambda v, w: v.hex(), lambda c, w: bytearray.fromhex(c)),
-    "complex": (complex, lambda v, w: [w(v.real), w(v.imag)], lambda c, w: complex(w(c[0]), w(c[1]))),
-    "range": (range, lambda v, w: [w(v.start), w(v.stop), w(v.step)], lambda c, w: range(*(w(v) for v in c))),
+    "complex": (complex, lambda v, w: [w(v.real), w(v.imag)], lambda c, w: complex(*_exactly(float, c, w))),
+    "range": (range, lambda v, w: [w(v.start), w(v.stop), w(v.step)], lambda c, w: range(*_exactly(int, c, w))),
     "counter": (collections.Counter, _pairs, lambda c, w: collections.Counter(dict(_items(c, w)))),
     "ordered": (collections.OrderedDict, _pairs, lambda c, w: collections.OrderedDict(_items(c, w))),
     "deque": (collections.deque, _sequence, lambda c, w: collections.deque([w(v) for v in c])),
-    "decimal": (decimal.Decimal, lambda v, w: str(v), lambda c, w: decimal.Decimal(c)),
+    "decimal": (decimal.Decimal, lambda v, w: str(v), lambda c, w: decimal.Decimal(_text(c))),
     "fraction": (
         fractions.Fraction,
         lambda v, w: [w(v.numerator), w(v.denominator)],
-        lambda c, w: fractions.Fraction(w(c[0]), w(c[1])),
+        lambda c, w: fractions.Fraction(*_exactly(int, c, w)),
     ),
     "date": (datetime.date, lambda v, w: v.isoformat(), lambda c, w: datetime.date.fromisoformat(c)),
     "datetime": (datetime.datetime, lambda v, w: v.isoformat(), lambda c, w: datetime.datetime.fromisoformat(c)),
@@ -232,6 +246,6 @@ _KINDS: dict[str, tuple[type, Callable[[Any, _Walk], Any], Callable[[Any, _Walk]
     "duration": (
         datetime.timedelta,
         lambda v, w: [v.days, v.seconds, v.microseconds],
-        lambda c, w: datetime.timedelta(int(c[0]), int(c[1]), int(c[2])),
+        lambda c, w: datetime.timedelta(*_exactly(int, c, w)),
     ),
 }
