@@ -29,11 +29,14 @@ inet_client_addr inet_client_port inet_server_addr inet_server_port"""
 """Functions that tell of the engine's session, or wait, or write its log."""
 _ENGINE_TABLES = ("duckdb_", "pragma_", "pg_settings")
 _WORDS = {
-    "MULTI": "several statements",
+    "MULTI": "PIVOT without a list of values",
     "VARIABLE_SET": "SET",
     "LOGICAL_PLAN": "a plan",
     "TRANSACTION": "a transaction",
 }
+
+TOO_DEEP = "expression depth limit"
+"""What the engine says of too much nesting."""
 
 _calculating: frozenset[str] = frozenset()
 _known: frozenset[str] = frozenset()
@@ -106,8 +109,10 @@ def _not_a_query(told: dict[str, Any], query: str, connection: Any) -> answer.St
     try:
         kinds = [str(s.type).rsplit(".", 1)[-1] for s in connection.extract_statements(query)]
     except Exception as error:
-        kind = "invalid" if told["error_type"] == "parser" else "refused"
-        return answer.Stop(kind, str(error))
+        text = str(error)
+        if TOO_DEEP in text.lower():
+            return answer.Stop("too-large", text.split(". ")[0])
+        return answer.Stop("invalid" if told["error_type"] == "parser" else "refused", text)
     if told["error_type"] == "parser" or not kinds:
         return answer.Stop("invalid", told["error_message"])
     other = next((k for k in kinds if k != "SELECT"), kinds[0])

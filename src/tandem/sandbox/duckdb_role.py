@@ -111,10 +111,12 @@ def _named(error: duckdb.Error, deadline: answer.Deadline) -> answer.Stop:
         return answer.Stop("timeout", deadline.text)
     if isinstance(error, duckdb.OutOfMemoryException):
         return answer.Stop("too-large", text.split("\n")[0])
-    if "expression depth limit" in text.lower() or "stack overflow" in text.lower():
-        return answer.Stop("too-large", text.split("\n")[0])
-    locked = "configuration has been locked" in text or "read-only" in text
-    if isinstance(error, duckdb.PermissionException) or locked:
+    if duckdb_guard.TOO_DEEP in text.lower() or "stack overflow" in text.lower():
+        return answer.Stop("too-large", text.split(". ")[0])
+    if isinstance(error, duckdb.PermissionException):
+        first = text.split("\n")[0]
+        return answer.Stop("refused", f"nothing but the data set's own tables can be reached ({first})")
+    if "configuration has been locked" in text or "read-only" in text:
         return answer.Stop("refused", text)
     if isinstance(error, duckdb.IOException | duckdb.FatalException):
         return answer.Stop("failed", text)

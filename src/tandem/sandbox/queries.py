@@ -6,8 +6,8 @@
         rows = await graph.query("SELECT ?s { ?s a <http://example.org/Person> }")
 
 A query runs in a fork of a warm process, under every layer of the sandbox besides the engine's own guards; what comes
-back is plain data. Nothing it does can outlive it. Rows come in the query's own order and are never cut inside. There is
-no network, so no remote endpoint and no SERVICE; changes are not a mode that can be switched on.
+back is plain data. Nothing it does can outlive it. Rows come in the query's own order and are never cut inside. There
+is no network, so no remote endpoint and no SERVICE; changes are not a mode that can be switched on.
 """
 
 from __future__ import annotations

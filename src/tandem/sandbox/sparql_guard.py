@@ -25,7 +25,8 @@ _TOKENS = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_WHOLE = re.compile(r"<[A-Za-z][A-Za-z0-9+.\-]*://")
+_WHOLE = re.compile(r"<(?:[A-Za-z][A-Za-z0-9+.\-]*://|[^)]*>$)")
+"""What cannot be a comparison and what follows it: every expression with `<` stands in parentheses."""
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})")
 _UPDATES = "INSERT DELETE LOAD CLEAR DROP CREATE COPY MOVE ADD WITH"
 _UPDATE = re.compile(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import gzip
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
@@ -29,6 +30,7 @@ FORMATS = {
     ".jsonld": pyoxigraph.RdfFormat.JSON_LD,
 }
 """Endings of files, before `.gz`, and what they hold."""
+_NEAR = 40
 _XSD = "http://www.w3.org/2001/XMLSchema#"
 
 _store: pyoxigraph.Store | None = None
@@ -82,9 +84,19 @@ def _answer(request: dict[str, Any]) -> bytes:
         names = [v.value for v in found.variables]
         return answer.rows(names, (list(row) for row in found), request, _term)
     except SyntaxError as error:
-        raise answer.Stop("invalid", str(error)) from None
+        raise answer.Stop("invalid", _placed(str(error), request["query"])) from None
     except (ValueError, OSError, RuntimeError) as error:
         raise answer.Stop("invalid", f"the engine cannot answer it: {error}") from None
+
+
+def _placed(message: str, query: str) -> str:
+    """The engine's message with the text that stands where it points to."""
+    found = re.match(r"error at (\d+):(\d+)", message)
+    lines = query.split("\n")
+    if not found or int(found[1]) > len(lines):
+        return message
+    line, column = lines[int(found[1]) - 1], int(found[2]) - 1
+    return f"{message}\nbefore {line[column : column + _NEAR]!r}, after {line[max(0, column - _NEAR) : column]!r}"
 
 
 def _term(value: Any) -> Any:

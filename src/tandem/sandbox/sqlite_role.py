@@ -19,8 +19,8 @@ _ARITHMETIC = """abs acos acosh asin asinh atan atan2 atanh avg ceil ceiling cos
 log10 log2 max median min mod percentile percentile_cont percentile_disc pi pow power radians random round sign sin sinh
 sqrt stddev sum tan tanh total trunc"""
 _TEXTS = """char coalesce concat concat_ws format glob group_concat hex ifnull if iif instr length like likelihood
-likely lower ltrim nullif octet_length printf quote randomblob replace rtrim soundex string_agg substr substring trim typeof
-unhex unicode unistr unlikely upper zeroblob sqlite_version"""
+likely lower ltrim nullif octet_length printf quote randomblob replace rtrim soundex string_agg substr substring trim
+typeof unhex unicode unistr unlikely upper zeroblob sqlite_version"""
 _TIMES = "current_date current_time current_timestamp date datetime julianday strftime time timediff unixepoch"
 _WINDOWS = """cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank row_number"""
 _JSON = """-> ->> json json_array json_array_length json_each json_error_position json_extract json_group_array
@@ -41,6 +41,7 @@ CREATE_TEMP_TRIGGER CREATE_TEMP_VIEW CREATE_TRIGGER CREATE_VIEW CREATE_VTABLE DE
 DROP_TEMP_INDEX DROP_TEMP_TABLE DROP_TEMP_TRIGGER DROP_TEMP_VIEW DROP_TRIGGER DROP_VIEW DROP_VTABLE INSERT PRAGMA
 REINDEX SAVEPOINT TRANSACTION UPDATE"""
 _STEPS = {getattr(sqlite3, f"SQLITE_{name}"): name.replace("_", " ") for name in _CHANGES.split()}
+_STEPS[sqlite3.SQLITE_ATTACH] = "ATTACH or VACUUM"
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 300_000,
     sqlite3.SQLITE_LIMIT_COLUMN: 2000,
@@ -149,6 +150,8 @@ class _Guard:
             if (one or "").lower() in PRAGMAS or (one == _ASKED_BY_SEARCH and two is None):
                 return sqlite3.SQLITE_OK
             return self._refuse(f"PRAGMA {one} is not allowed")
+        if one in ("sqlite_master", "sqlite_temp_master"):  # a virtual table declares itself by a step on them, too
+            return self._refuse("the schema cannot be changed, nor tables of the engine's own be read")
         what = _STEPS.get(step, "this step")
         return self._refuse(f"{what} is not allowed: the tables can only be read")
 
