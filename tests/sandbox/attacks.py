@@ -10,6 +10,7 @@ import os
 import re
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tandem.sandbox import Limits, Sandbox, Tests
 
@@ -91,4 +92,4 @@ def next_is_right(sandbox: Sandbox, lost: int) -> None:
 
 def facts() -> dict:
     """What an attack may know of this machine."""
-    return {"parent": os.getpid(), "home": os.path.expanduser("~"), "this": __file__}
+    return {"parent": os.getpid(), "home": str(Path.home()), "this": __file__}

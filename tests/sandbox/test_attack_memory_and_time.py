@@ -1,4 +1,5 @@
 """A run ends in time and takes no more than its limits: memory of every kind, disk, files, output, processor, clock."""
+# ruff: noqa: E501 — attacks are short programs, one line each where they can be
 
 import asyncio
 import time
@@ -19,10 +20,13 @@ ATTACKS = {
     "it fills memory with lists": Attack("x = []\nwhile True:\n    x.append([0] * 100_000)", NO_MEMORY),
     "it asks for more memory than there is": Attack("bytearray(1 << 40)", NO_MEMORY),
     "it maps shared memory": Attack(
-        "import mmap\nx = [mmap.mmap(-1, 64 << 20) for _ in range(100)]\nfor m in x:\n    m.write(b'1' * (64 << 20))", NO_MEMORY
+        "import mmap\nx = [mmap.mmap(-1, 64 << 20) for _ in range(100)]\nfor m in x:\n    m.write(b'1' * (64 << 20))",
+        NO_MEMORY,
     ),
     "it makes a memory file": Attack("os.ftruncate(os.memfd_create('x'), 1 << 30)"),
-    "it fills memory with arrays of numpy": Attack("import numpy\nx = [numpy.ones(1 << 22) for _ in range(100)]", r"MemoryError"),
+    "it fills memory with arrays of numpy": Attack(
+        "import numpy\nx = [numpy.ones(1 << 22) for _ in range(100)]", r"MemoryError"
+    ),
     "it doubles a text for ever": Attack("x = 'x'\nwhile True:\n    x += x", NO_MEMORY),
     "it doubles a list of itself": Attack("x = [0]\nwhile True:\n    x = x * 2", NO_MEMORY),
     "it allocates past Python": Attack(
@@ -80,9 +84,7 @@ ATTACKS = {
         CPU,
         SHORT,
     ),
-    "it loops where Python cannot interrupt it": Attack(
-        "import re\nre.match('(a+)+$', 'a' * 60 + 'b')", CPU, SHORT
-    ),
+    "it loops where Python cannot interrupt it": Attack("import re\nre.match('(a+)+$', 'a' * 60 + 'b')", CPU, SHORT),
     "it ignores every signal and loops": Attack(
         "import signal\nfor s in signal.valid_signals():\n    try:\n        signal.signal(s, signal.SIG_IGN)\n"
         "    except OSError:\n        pass\nwhile True: pass",
@@ -99,13 +101,15 @@ ATTACKS = {
     "it waits for a signal with every one ignored": Attack(
         "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nsignal.alarm(1)\nsignal.pause()", CLOCK, BRIEF
     ),
-    "it waits for itself": Attack("import threading\nthreading.Lock().acquire() and threading.Event().wait()", CLOCK, BRIEF),
+    "it waits for itself": Attack(
+        "import threading\nthreading.Lock().acquire() and threading.Event().wait()", CLOCK, BRIEF
+    ),
     "it closes its outputs and sleeps": Attack(
         "import time\nfor n in range(64):\n    try:\n        os.close(n)\n    except OSError:\n        pass\ntime.sleep(60)",
         CLOCK,
         BRIEF,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)

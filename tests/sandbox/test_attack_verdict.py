@@ -1,4 +1,5 @@
 """No program passes tests it does not solve, however it lies, and none makes its tests look broken."""
+# ruff: noqa: E501 — attacks are short programs, one line each where they can be
 
 import re
 from dataclasses import replace
@@ -203,7 +204,7 @@ for n in range(0, 256):
     "changes its arguments into something else": "def f(x):\n    if isinstance(x, list): x[:] = [1009] * len(x)\n    return 7",
     "calls its result by a name of the judge's": "class label:\n    handle = kind = label = 1009\n    def __getattr__(self, n): return 1009\ndef f(x): return label()",
     "waits for the deadline in its destructor": "class D:\n    def __del__(self):\n        while True: pass\ndef f(x): return D()",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("trusted", [True, False], ids=["kept", "own"])

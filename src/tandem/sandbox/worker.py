@@ -77,7 +77,9 @@ class Worker:
     def _confine(self, settings: dict[str, Any]) -> None:
         """Put on what every run inherits: its folder, nothing open, limits, Landlock, the first filter."""
         os.chdir(self._scratch.folder)
-        os.dup2(os.open("/dev/null", os.O_RDWR), 0)
+        nothing = os.open("/dev/null", os.O_RDWR)
+        for handle in (0, 1, 2):  # not the file its start may write to: what tests print there, later ones could read
+            os.dup2(nothing, handle)
         _only_keep(self._control.fileno(), self._namespace)
         on = self._place.layers
         if "limits" in on:
