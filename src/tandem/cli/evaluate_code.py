@@ -77,6 +77,8 @@ async def score_samples(names: Sequence[str], options: argparse.Namespace) -> in
         benchmark, options.samples, settings, options.out, partial=options.partial, done=_shown("verdicts")
     )
     status = tell([part(found)])
+    exact = {k: figure.value for k in found.ks if (figure := figures.pass_at(found, 1, k))}
+    print({f"pass@{k}": value for k, value in exact.items()})
     if found.complete:
         print(f"Results: {results_file(options.samples)}")
     return status
@@ -123,7 +125,7 @@ def _load(name: str, options: argparse.Namespace, *, chat: bool, gold: bool = Fa
         raise UserError(f"is {options.split!r}", where="--split", remedy=f"one of {', '.join(mbpp.SPLITS)}")
     if options.limit is not None and options.limit < 1:
         raise UserError(f"is {options.limit}", where="--limit", remedy="give at least 1")
-    return code.load(
+    found = code.load(
         name,
         options.data,
         form="chat" if chat else "text",
@@ -133,6 +135,7 @@ def _load(name: str, options: argparse.Namespace, *, chat: bool, gold: bool = Fa
         limit=options.limit,
         examples=not gold,
     )
+    return replace(found, version="given") if gold else found  # no prompt of ours was asked
 
 
 def _settings(options: argparse.Namespace, *, gold: bool = False) -> Settings:

@@ -19,7 +19,7 @@ from tandem.evaluate.code import samples as given
 from tandem.evaluate.code.attempts import Asked, Attempt, Missing, Sampler
 from tandem.evaluate.code.benchmarks import Benchmark
 from tandem.evaluate.code.gold import Gold
-from tandem.evaluate.code.verdicts import Examiner, each
+from tandem.evaluate.code.verdicts import BUSY, Examiner, each
 from tandem.runs import write_whole
 from tandem.sandbox.choose import IMAGE, choose
 from tandem.sandbox.limits import Limits
@@ -107,7 +107,8 @@ class Measured:
 
 def examiner(benchmark: Benchmark, settings: Settings, kept: Path | None = None) -> Examiner:
     """What judges the programs of a benchmark."""
-    limits = Limits(cpu=settings.cpu or benchmark.cpu)
+    cpu = benchmark.cpu if settings.cpu is None else settings.cpu
+    limits = Limits(cpu=cpu, wall=BUSY * cpu)
     boundary = choose(settings.sandbox, limits=limits, workers=settings.workers, image=settings.image)
     return Examiner(boundary, limits, kept=kept, reruns=settings.reruns)
 

@@ -12,7 +12,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Literal, TypeAlias, TypeVar, get_args
 
@@ -21,7 +21,7 @@ from tandem.programs.feedback import feedback
 from tandem.runs import disk_failure
 from tandem.sandbox.choose import Boundary
 from tandem.sandbox.limits import Limits
-from tandem.sandbox.verdict import Outcome, Tests, Verdict
+from tandem.sandbox.verdict import Outcome, TestResult, Tests, Verdict
 from tandem.text import fingerprint
 
 Known: TypeAlias = Outcome | Literal["flaky"]
@@ -29,6 +29,8 @@ Known: TypeAlias = Outcome | Literal["flaky"]
 OUTCOMES: tuple[str, ...] = (*get_args(Outcome), "flaky")
 TRIES = 3
 """Times that a verdict is asked for when the sandbox fails."""
+BUSY = 3
+"""Times as long a program may take on the clock as on the processor, on a busy machine."""
 AT_ONCE = 64
 """Programs under way or waiting at a time."""
 
@@ -119,7 +121,7 @@ class Examiner:
 
     async def _examine(self, program: str, tests: Tests) -> Verdict:
         for _ in range(TRIES):
-            verdict = await self._boundary.examine(program, tests, self.limits)
+            verdict = waited(await self._boundary.examine(program, tests, self.limits), self.limits)
             if verdict.outcome != "infrastructure":
                 self.tally["made"] += 1
                 break
@@ -135,6 +137,18 @@ class Examiner:
             self._file.flush()
         except OSError as e:
             raise disk_failure(e, self._path) from e
+
+
+def waited(verdict: Verdict, limits: Limits) -> Verdict:
+    """The verdict; a timeout where the program passed, but slept longer than it may calculate.
+
+    The original stops programs by the clock, which makes verdicts depend on how busy a machine is. Here processor time
+    decides; what waits is told from what has to wait by the processor time it used meanwhile.
+    """
+    if verdict.passed and verdict.wall - BUSY * verdict.cpu > limits.cpu:
+        late = TestResult(0, "timeout", text="out of time: it waits")
+        return replace(verdict, outcome="timeout", results=(late,), text=late.text)
+    return verdict
 
 
 def judged(verdict: Verdict, tests: Tests) -> Judged:
