@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from code_sample import HUMANEVAL, folder, write
 
+from code_sample import HUMANEVAL, folder, write
 from tandem.cli.main import main
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
