@@ -1,4 +1,5 @@
-"""A program finds neither the tests nor what they expect: not its own run's, not an earlier one's, nowhere it can look."""
+"""A program finds neither the tests nor what they expect: not its own run's, not an earlier one's, nowhere."""
+# ruff: noqa: E501 — attacks are short programs, one line each where they can be
 
 import asyncio
 import secrets
@@ -85,7 +86,7 @@ found = {x.decode() for x in found}
 
 
 def planted(program, confined, trusted):
-    """What a program finds when unique texts were in an earlier run's tests and program, and are in this one's tests."""
+    """What a program finds of unique texts in an earlier run's tests and program, and in this one's tests."""
     secret = {n: secrets.token_hex(8) for n in ("test before", "program before", "setup", "expected", "message")}
     earlier = Tests(
         (f"assert f({MARK + secret['test before']!r}) == 1",), setup=f"x = {MARK!r}", entry=("f",), trusted=trusted
