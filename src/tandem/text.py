@@ -1,12 +1,9 @@
-"""Text as people see it (numbers, sizes, durations; normalising answers) and as it is hashed (canonical JSON)."""
+"""Text as people see it (numbers, sizes, durations) and as it is hashed (canonical JSON)."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-import string
-import unicodedata
 from typing import Any
 
 
@@ -49,19 +46,6 @@ def duration(seconds: float) -> str:
 
 def _three_digits(x: float) -> str:
     return f"{x:.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.2f}"
-
-
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = str.maketrans("", "", string.punctuation)
-
-
-def normalise_answer(answer: str) -> str:
-    """Lower case, without punctuation and articles, white space collapsed: how short answers are compared.
-
-    The rule of the SQuAD evaluation (Rajpurkar et al. 2016, §6.1), after Unicode NFC.
-    """
-    folded = unicodedata.normalize("NFC", answer).lower().translate(_PUNCTUATION)
-    return " ".join(_ARTICLES.sub(" ", folded).split())
 
 
 def canonical(value: Any) -> bytes:

@@ -1,6 +1,6 @@
 """Generated answers: ask, extract, compare with what is accepted, and count what could not be read.
 
-An answer is right when its normalised form (SQuAD's rule, `text.normalise_answer`) equals that of an accepted answer.
+An answer is right when its normalised form (SQuAD's rule, `metrics.normalise`) equals that of an accepted answer.
 Every answer has an outcome: answered, truncated (the token limit came before an end), unparsed (the extraction found
 nothing in it), or empty. All outcomes count in the denominator.
 
@@ -19,9 +19,9 @@ from typing import Literal, TypeAlias
 
 from tandem.errors import UserError
 from tandem.evaluate.perplexity import figure
+from tandem.metrics.normalise import answer_form
 from tandem.results import Cell, Example, Table
 from tandem.stats import proportion
-from tandem.text import normalise_answer
 
 Generate: TypeAlias = Callable[[Sequence[list[int]]], list[list[int]]]
 """New ids for each prompt's ids, without the prompt; with or without the end mark."""
@@ -116,16 +116,11 @@ def ask(
 def judge(item: AnswerItem, written: str, *, truncated: bool = False, extract: Extract = whole) -> AnswerRecord:
     """The verdict on what was written."""
     answer = extract(written) if written.strip() else None
-    right = answer is not None and form(answer) in {form(a) for a in item.accepted}
+    right = answer is not None and answer_form(answer) in {answer_form(a) for a in item.accepted}
     outcome: Outcome = (
         "empty" if not written.strip() else "unparsed" if answer is None else "truncated" if truncated else "answered"
     )
     return AnswerRecord(item.id, written, answer or "", outcome, right)
-
-
-def form(answer: str) -> str:
-    """The form in which answers are compared; one of articles and punctuation only (`A`, `+`) stays as it is."""
-    return normalise_answer(answer) or answer.strip().casefold()
 
 
 def check(items: Iterable[AnswerItem]) -> None:
@@ -154,9 +149,9 @@ class Majority:
         text: dict[str, str] = {}
         for item in train:
             gold = item.accepted[0]
-            text[form(gold)] = min(gold, text.get(form(gold), gold))
+            text[answer_form(gold)] = min(gold, text.get(answer_form(gold), gold))
             for key in (("", ""), ("type", item.type), ("task", item.task)):
-                counts[key][form(gold)] += 1
+                counts[key][answer_form(gold)] += 1
         if not counts:
             raise UserError("no training items to take the majority answer from")
         self._answers = {key: text[min(forms, key=lambda f: (-forms[f], f))] for key, forms in counts.items()}
