@@ -1,9 +1,9 @@
 """The attacks are real: with the layers that hold a property switched off, the very same programs succeed.
 
-Where two layers hold a property, each alone still refuses. All that is tried here is harmless: a file, a server, a process
-and a memory segment of the test's own. The five kinds of namespace are entered together or not at all, so switching
-one off switches off all five; every setting starts, which the last tests show. `deadline` cannot be switched off: the
-process outside always watches the clock, and the name only makes the demand for it fail.
+Where two layers hold a property, each alone still refuses. All that is tried here is harmless: a file, a server, a
+process and a memory segment of the test's own. The five kinds of namespace are entered together or not at all, so
+switching one off switches off all five; every setting starts, which the last tests show. `deadline` cannot be switched
+off: the process outside always watches the clock, and the name only makes the demand for it fail.
 """
 
 import asyncio
