@@ -7,6 +7,7 @@ import fractions
 import json
 import os
 
+import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ KINDS = {
     type(None), bool, int, float, str, bytes, bytearray, complex, list, tuple, dict, set, frozenset, range, type,
     collections.Counter, collections.OrderedDict, collections.deque, decimal.Decimal, fractions.Fraction,
     datetime.date, datetime.datetime, datetime.time, datetime.timedelta, plain.Handle,
+    type({}.keys()), type({}.values()), type({}.items()), numpy.ndarray,
 }  # fmt: skip
 
 anything_json_holds = st.one_of(
