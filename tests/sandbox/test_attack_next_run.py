@@ -12,6 +12,7 @@ from attacks import LIMITS, MIB, RIGHT, WRONG, next_is_right
 from tandem.sandbox import Tests
 
 HELD = replace(LIMITS, cpu=1, wall=3)
+LONG = ("deep", "fills", "every file", "never ends")
 # all that a run could find changed, as it sees it
 STATE = """
 import builtins, gc, json, locale, os, resource, signal, stat, sys, threading, time
@@ -19,7 +20,7 @@ umask = os.umask(0o22)
 free = os.statvfs("/scratch")
 print(json.dumps({
     "folder": os.listdir("/scratch"), "mode": oct(os.stat("/scratch").st_mode), "here": os.getcwd(), "umask": umask,
-    "free": [free.f_bfree, free.f_ffree], "limits": [resource.getrlimit(n) for n in range(16)],
+    "free": [free.f_bfree, free.f_ffree], "limits": [resource.getrlimit(n) for n in range(9)],
     "signals": [str(signal.getsignal(s)) for s in sorted(signal.valid_signals()) if s not in (9, 19)],
     "mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])), "timer": signal.getitimer(signal.ITIMER_REAL),
     "modules": sorted(sys.modules), "path": sys.path,
@@ -151,14 +152,17 @@ def state(confined):
     return first
 
 
-@pytest.mark.parametrize("poison", POISONS.values(), ids=POISONS)
-def test_the_next_run_finds_nothing_of_one_that(poison, confined, state):
+@pytest.mark.parametrize("name", POISONS)
+def test_the_next_run_finds_nothing_of_one_that(name, confined, state):
+    poison = POISONS[name]
     lost = confined.lost
     script = asyncio.run(confined.run(poison, limits=HELD))
     assert script.outcome != "infrastructure"
     assert not re.search("NameError|SyntaxError", script.err), "the poison itself is wrong"
     for tests in (None, Tests(("assert f(1) == 2",), entry=("f",), trusted=True)):
         if tests is not None:
+            if any(word in name for word in LONG):
+                break
             poisoned = confined.submit("def f(x): return 0\n" + poison, tests, HELD).result(timeout=60)
             assert poisoned.outcome not in ("passed", "broken", "infrastructure")
         after = asyncio.run(confined.run(STATE))
@@ -177,10 +181,10 @@ def test_the_tests_process_that_is_kept_holds_nothing_of_what_programs_sent(conf
     """Else a few programs that return much would leave the next, right one without memory."""
     lost = confined.lost
     tests = Tests(("assert f(1) == 2",), entry=("f",), trusted=True)
-    large = "def f(x): return [f, 'y' * 8_000_000, ['z' * 1000 for _ in range(4000)]]"
-    outcomes = [confined.submit(large, tests, HELD).result(timeout=60).outcome for _ in range(40)]
-    assert outcomes == ["failed"] * 40
-    assert LIMITS.memory < 40 * 12 * MIB, "all of it together would not have fitted"
+    large = "def f(x): return [f, 'y' * 31_000_000]"
+    outcomes = [confined.submit(large, tests, HELD).result(timeout=60).outcome for _ in range(9)]
+    assert outcomes == ["failed"] * 9
+    assert LIMITS.memory < 9 * 29 * MIB, "all of it together would not have fitted"
     next_is_right(confined, lost)
 
 
