@@ -39,6 +39,7 @@ def test_what_would_hold_beside_the_program_holds(sandbox, body, test):
     ("body", "test", "came"),
     [
         ("np.array([1, 2])", "assert f() == [1, 2]", ("error", "ValueError")),
+        ("np.array(['a', 'b'])", "assert f() == ['a', 'b']", ("error", "ValueError")),
         ("np.int64(1)", "assert isinstance(f(), int)", ("failed", "AssertionError")),
         ("np.bool_(True)", "assert f() is True", ("failed", "AssertionError")),
         ("{1: 2}.values()", "assert f() == [2]", ("failed", "AssertionError")),

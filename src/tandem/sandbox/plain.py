@@ -196,27 +196,31 @@ def _simpler(value: Any) -> Any:
     return value
 
 
-_NUMBERS = {"bool", "float16", "float32", "float64", "complex64", "complex128"}
+_NUMBERS = {"str", "bool", "float16", "float32", "float64", "complex64", "complex128"}
 _NUMBERS |= {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 """Types of NumPy values that are sent as they are: an array is compared element by element, as a test expects."""
 
 
 def _numeric(value: Any) -> Any:
-    """A NumPy array or number as JSON can write it; None for anything else."""
+    """A NumPy array, number or text as JSON can write it; None for anything else."""
     numpy = sys.modules.get("numpy")
-    if numpy is None or not isinstance(value, numpy.ndarray | numpy.generic) or value.dtype.name not in _NUMBERS:
+    if numpy is None or not isinstance(value, numpy.ndarray | numpy.generic):
+        return None
+    name = "str" if value.dtype.kind == "U" else value.dtype.name
+    if name not in _NUMBERS:
         return None
     tag = "array" if isinstance(value, numpy.ndarray) else "scalar"
     numbers = numpy.asarray(value).ravel().tolist()
-    return {"t": tag, "v": [value.dtype.name, list(value.shape), [pack(v) for v in numbers]]}
+    return {"t": tag, "v": [name, list(value.shape), [pack(v) for v in numbers]]}
 
 
 def _array(name: Any, shape: Any, numbers: list[Any]) -> Any:
     """A NumPy array, or a number where there is no shape, out of plain numbers."""
     import numpy
 
-    if name not in _NUMBERS or not all(type(n) in (bool, int, float, complex) for n in numbers):
-        raise TypeError("not an array of numbers")
+    kinds = (str,) if name == "str" else (bool, int, float, complex)
+    if name not in _NUMBERS or not all(type(n) in kinds for n in numbers):
+        raise TypeError("not an array of numbers or texts")
     if not all(type(size) is int and size >= 0 for size in shape) or math.prod(shape) != len(numbers):
         raise ValueError("an array of another shape")
     array = numpy.array(numbers, dtype=name).reshape(shape)
