@@ -1,0 +1,147 @@
+"""What was measured, as the table that people paste, and as a chapter of a report."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tandem.evaluate.multiple_choice.benchmarks import HARNESS
+from tandem.evaluate.multiple_choice.overlap import WORDS
+from tandem.evaluate.multiple_choice.scoring import Mean, Scored
+from tandem.evaluate.multiple_choice.subjects import CATEGORIES, category
+from tandem.results import Cell, Example, Figure, Section, Table
+from tandem.runs import write_whole
+
+COLUMNS = ("task", "version", "shots", "metric", "direction", "value ± stderr", "n")
+UP = "↑"
+"""Higher is better."""
+INDENT = "\u2007– "
+"""Before a part of a task."""
+Z = 1.959964
+"""Standard errors to the ends of a 95 % interval."""
+
+
+def rows(scored: Scored) -> list[tuple[Cell, ...]]:
+    """Rows of the table: one for each metric, and of MMLU one for each category."""
+    task = scored.task
+    found: list[tuple[Cell, ...]] = []
+    for name, groups in _parts(scored):
+        for metric in task.benchmark.metrics:
+            if mean := scored.mean(metric, groups):
+                found.append((name, task.version, task.shots, metric, UP, written(mean), mean.n))
+    return found
+
+
+def table(all: Sequence[Scored]) -> Table:
+    """The figures of all tasks."""
+    note = f"Prompts and scores of {HARNESS}; standard errors of the sample (n − 1). "
+    note += "mass is what the harness calls acc on truthfulqa_mc2."
+    return Table("Multiple choice", COLUMNS, tuple(row for scored in all for row in rows(scored)), note=note)
+
+
+def written(mean: Mean) -> str:
+    """`0.2534 ± 0.0036`."""
+    return f"{mean.value:.4f}" + (f" ± {mean.error:.4f}" if mean.error is not None else "")
+
+
+def figure(name: str, mean: Mean) -> Figure:
+    """A score with its interval of 95 %, to the normal approximation."""
+    low = high = None
+    if mean.error is not None:
+        low, high = max(0.0, mean.value - Z * mean.error), min(1.0, mean.value + Z * mean.error)
+    return Figure(name, mean.value, "%", low, high, mean.chance, mean.n)
+
+
+def headline(scored: Scored) -> tuple[Figure, ...]:
+    """The figures a reader wants first: one for each metric that differs."""
+    metrics = [m for m in scored.task.benchmark.metrics if m in ("acc", "acc_norm", "mass")]
+    means = [(m, mean) for m in metrics if (mean := scored.mean(m))]
+    return tuple(figure(f"{scored.task.name} {metric}", mean) for metric, mean in means)
+
+
+def section(scored: Scored) -> Section:
+    """The task's chapter: all figures with intervals, subjects, items that are given away, a few items."""
+    task = scored.task
+    lead = f"{len(scored.records):,} items, {task.shots} shots. " + " ".join(f"{note}." for note in notes(scored))
+    parts = [*_parts(scored)]
+    subjects = list(dict.fromkeys(one.asked.item.group for one in scored.records))
+    if len(subjects) > 1:
+        parts += [(f"{INDENT}{subject} ({category(subject)})", [subject]) for subject in subjects]
+    metrics = task.benchmark.metrics
+    body: list[tuple[Cell, ...]] = []
+    for name, groups in parts:
+        means = [scored.mean(metric, groups) for metric in metrics]
+        cells = [figure(m, mean) if mean else None for m, mean in zip(metrics, means, strict=True)]
+        body.append((name, *cells, means[0].n if means[0] else 0))
+    items: list[Table | Example] = [Table(task.name, ("part", *metrics, "n"), tuple(body), note="95 % intervals.")]
+    if task.overlaps:
+        items.append(Table("Items that stand among the examples", ("item", "example", "how"), task.overlaps))
+    if scored.missing:
+        items.append(Table("Missing items", ("item", "why"), scored.missing))
+    return Section(task.name, task.name, lead.strip(), (*items, *_examples(scored)))
+
+
+def notes(scored: Scored) -> list[str]:
+    """What a reader has to know beside the figures, a sentence each."""
+    task = scored.task
+    told = list(task.notes)
+    if task.overlaps:
+        items = {item for item, _, _ in task.overlaps}
+        own = {item for item, _, how in task.overlaps if "own prompt" in how}
+        kinds = Counter(how.split(",")[0] for _, _, how in task.overlaps)
+        how = " and ".join(f"{n} by {_KINDS[kind]}" for kind, n in sorted(kinds.items()))
+        some = ", ".join(sorted(items)[:3])
+        told.append(
+            f"CONTAMINATED: {len(items)} of {len(task.asked)} items stand among the examples ({how}), "
+            f"{len(own)} of them in their own prompt: {some}{' …' if len(items) > 3 else ''}"
+        )
+    if scored.cut:
+        told.append(f"CUT: {scored.cut} of {len(scored.records)} prompts did not fit and lost their beginning")
+    if scored.missing:
+        told.append(f"MISSING: {len(scored.missing)} of {len(task.asked)} items; the first: {scored.missing[0][1]}")
+    return told
+
+
+_KINDS = {"same question": "the same question", "words in a row": f"{WORDS} words in a row"}
+
+
+def write_items(scored: Scored, out: Path) -> Path:
+    """One line of JSON for each item; the file's path."""
+    lines = []
+    ways: dict[str, list[str]] = {}
+    for item, example, how in scored.task.overlaps:
+        ways.setdefault(item, []).append(f"{example}: {how}")
+    for one in scored.records:
+        extra: dict[str, Any] = {"overlaps": ways[one.asked.item.id]} if one.asked.item.id in ways else {}
+        lines.append(json.dumps(one.row() | extra, ensure_ascii=False) + "\n")
+    path = out / f"{scored.task.name}-items.jsonl"
+    write_whole(path, "".join(lines).encode("utf-8", "surrogatepass"))
+    return path
+
+
+def _parts(scored: Scored) -> list[tuple[str, list[str] | None]]:
+    """The whole, then the categories there are, with their groups."""
+    parts: list[tuple[str, list[str] | None]] = [(scored.task.name, None)]
+    groups = {one.asked.item.group for one in scored.records}
+    if len(groups) > 1:
+        for name in CATEGORIES:
+            if chosen := sorted(group for group in groups if category(group) == name):
+                parts.append((INDENT + name, list(chosen)))
+    return parts
+
+
+def _examples(scored: Scored, n: int = 4) -> list[Example]:
+    """The first right and wrong items, as they were asked."""
+    right = [one for one in scored.records if one.prediction in one.asked.item.right][: n // 2]
+    wrong = [one for one in scored.records if one.prediction not in one.asked.item.right][: n // 2]
+    made = []
+    for one in right + wrong:
+        item = one.asked.item
+        of = [f"{stem} …" if len(set(item.stems)) > 1 else text for stem, text in zip(item.stems, item.texts)]
+        asked = item.stems[0] if len(set(item.stems)) == 1 else f"{item.question}\n… {item.texts[0]}"
+        outputs = (("model", of[one.prediction]),)
+        made.append(Example(item.id, asked, outputs, of[item.gold], (one.prediction in item.right,)))
+    return made
