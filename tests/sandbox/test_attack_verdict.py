@@ -87,6 +87,18 @@ def f(x): return E()
     "the end of the loop": "def f(x): raise StopIteration",
     "the end of a loop in a generator": "def f(x):\n    raise StopIteration(1009)\n    yield",
     "no answer": "def f(x): return NotImplemented",
+    "an array of nothing": "import numpy\ndef f(x): return numpy.array([])",
+    "an array of no number": "import numpy\ndef f(x): return numpy.array([float('nan')])",
+    "an array of liars": equal_to_everything() + "import numpy\ndef f(x): return numpy.array([E()], dtype=object)\n",
+    "an array of a subclass": """
+import numpy
+class A(numpy.ndarray):
+    def __eq__(self, other): return True
+    def __bool__(self): return True
+    __lt__ = __gt__ = __contains__ = __eq__
+def f(x): return numpy.array([7, 7]).view(A)
+""",
+    "views of dictionaries": "def f(x): return {7: 7}.items() if x % 2 else {}.keys()",
     "a function that is a liar": equal_to_everything() + "f = E()\nE.__call__ = lambda self, x: self\n",
 }
 
@@ -273,6 +285,11 @@ REPLIES = {
     "changes where there are no arguments": 'say(b\'"value": 7, "changed": {"-1": [1009], "99": [1], "x": [2]}\')',
     "changes of another kind": 'say(b\'"value": 7, "changed": {"0": {"t": "set", "v": [1009]}}\')',
     "output that is no text": 'say(b\'"value": null, "out": [1009]\')',
+    "an array without a shape": 'say(b\'"value": {"t": "array", "v": ["int64", "", [7]]}\')',
+    "an array of objects": 'say(b\'"value": {"t": "array", "v": ["object", [1], [7]]}\')',
+    "an array of too many sizes": 'say(b\'"value": {"t": "array", "v": ["int8", [\' + b\'1,\' * 99 + b\'1], [7]]}\')',
+    "an array of a few long texts": 'say(b\'"value": {"t": "array", "v": ["str", [100001], [\' + b\'"",\' * 100000 + b\'"\' + b\'x\' * 100000 + b\'"]]}\')',
+    "an array of numbers too large": 'say(b\'"value": {"t": "array", "v": ["int8", [1], [70000]]}\')',
     "names nobody asked for": 'say(b\'"value": {"math": 1009, "__check__": 7}\')',
 }
 

@@ -6,6 +6,7 @@ import decimal
 import fractions
 import json
 import os
+import sys
 
 import numpy
 import pytest
@@ -87,7 +88,10 @@ def test_every_plain_value_comes_through_as_it_was(value):
 
 tagged = st.builds(
     lambda tag, content: {"t": tag, "v": content},
-    st.one_of(st.sampled_from([*plain._KINDS, "int", "float", "type", "handle", "no kind"]), anything_json_holds),
+    st.one_of(
+        st.sampled_from([*plain._KINDS, "int", "float", "type", "handle", "array", "scalar", "no kind"]),
+        anything_json_holds,
+    ),
     st.one_of(anything_json_holds, st.lists(anything_json_holds, max_size=4)),
 )
 messages = st.recursive(
@@ -96,6 +100,13 @@ messages = st.recursive(
         st.lists(inner, max_size=4),
         st.dictionaries(st.sampled_from(["t", "v", "x"]), inner, max_size=3),
         st.builds(lambda t, v: {"t": t, "v": v}, st.sampled_from([*plain._KINDS]), st.lists(inner, max_size=4)),
+        st.builds(
+            lambda t, *v: {"t": t, "v": list(v)},
+            st.sampled_from(["array", "scalar"]),
+            st.sampled_from(["int8", "float64", "str", "object", "bool", "void", "datetime64"]),
+            st.lists(st.integers(-1, 3), max_size=3),
+            st.lists(anything_json_holds, max_size=4),
+        ),
         st.builds(
             lambda t, v: {"t": t, "v": v},
             st.sampled_from(["dict", "counter", "ordered"]),
@@ -124,7 +135,7 @@ def test_any_message_is_plain_data_or_a_value_error_and_nothing_else(message):
         value = plain.unpack(plain.loads(json.dumps(message).encode()))
     except ValueError:
         return
-    assert {type(part) for part in parts(value)} <= KINDS
+    assert all(type(part) in KINDS or type(part).__module__ == "numpy" for part in parts(value))
 
 
 @given(st.binary(max_size=64))
@@ -167,6 +178,12 @@ def test_what_was_read_at_the_deepest_can_be_passed_on_inside_an_argument():
 def test_a_constructor_gets_only_what_it_is_meant_for(message):
     with pytest.raises(ValueError):
         plain.unpack(message)
+
+
+def test_an_array_where_numpy_is_missing_is_a_value_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(ValueError):
+        plain.unpack({"t": "array", "v": ["int64", [1], [7]]})
 
 
 class Number(int):

@@ -117,8 +117,12 @@ def unpack(value: Any, meet: Callable[[Handle], Any] = lambda h: h, depth: int =
         return _KINDS[tag][2](content, lambda v: unpack(v, meet, depth + 1))  # type: ignore[index]
     except TooLarge:
         raise
-    except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+    except _MALFORMED as error:
         raise ValueError(f"malformed value of kind {str(tag)[:40]!r}") from error
+
+
+_MALFORMED = KeyError, IndexError, TypeError, ValueError, ArithmeticError, RecursionError, ImportError
+"""What constructors raise; the last where NumPy is not installed."""
 
 
 def dumps(message: Any) -> bytes:
