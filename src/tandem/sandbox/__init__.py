@@ -8,12 +8,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tandem.sandbox.limits import Limits
     from tandem.sandbox.pool import Sandbox
+    from tandem.sandbox.queries import Graph, Tables
+    from tandem.sandbox.rows import QueryError, QueryInvalid, QueryRefused, QueryTimeout, QueryTooLarge, Rows
     from tandem.sandbox.verdict import Ran, TestResult, Tests, Verdict
 
-__all__ = ["Limits", "Ran", "Sandbox", "TestResult", "Tests", "Verdict"]
+__all__ = [
+    "Graph",
+    "Limits",
+    "QueryError",
+    "QueryInvalid",
+    "QueryRefused",
+    "QueryTimeout",
+    "QueryTooLarge",
+    "Ran",
+    "Rows",
+    "Sandbox",
+    "Tables",
+    "TestResult",
+    "Tests",
+    "Verdict",
+]
 
-_HOMES = {"Limits": "limits", "Sandbox": "pool", "Ran": "verdict", "TestResult": "verdict", "Tests": "verdict"}
-_HOMES["Verdict"] = "verdict"
+_HOMES = {"Limits": "limits", "Sandbox": "pool", "Graph": "queries", "Tables": "queries", "Rows": "rows"}
+_HOMES |= dict.fromkeys(("Ran", "TestResult", "Tests", "Verdict"), "verdict")
+_HOMES |= dict.fromkeys(("QueryError", "QueryInvalid", "QueryRefused", "QueryTimeout", "QueryTooLarge"), "rows")
 
 
 def __getattr__(

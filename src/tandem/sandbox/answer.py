@@ -24,7 +24,7 @@ _TICK = 0.02
 
 
 class Stop(Exception):  # noqa: N818 — a named outcome
-    """The query ends without rows: `invalid`, `refused`, `timeout`, `too-large`, or `failed` for anything else."""
+    """The query ends without rows: `invalid`, `refused`, `timeout`, `too-large`; `unusable` data; else `failed`."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)

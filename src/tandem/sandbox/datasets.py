@@ -79,7 +79,7 @@ def tables(data: Sequence[Path], copies: Path) -> Dataset:
         return _placed("tandem.sandbox.duckdb_role", where, {"path": str(beside[0]), "shared": shared}, beside, [first])
     made = _tables_file(paths)
     shared = made.stat().st_size <= SHARED_TABLES
-    return _placed("tandem.sandbox.duckdb_role", where, {"path": str(made), "shared": shared}, [made])
+    return Dataset("tandem.sandbox.duckdb_role", where, {"path": str(made), "shared": shared}, (str(made),))
 
 
 def graph(data: Sequence[Path], copies: Path) -> Dataset:
@@ -304,9 +304,14 @@ def _making(kept: Path) -> Iterator[Path]:
     """A name beside the wanted one, which becomes it at the end; whoever comes second keeps the first one's."""
     apart = Path(tempfile.mkdtemp(prefix="making-", dir=kept.parent))
     try:
-        yield apart / "made"
-        with contextlib.suppress(FileExistsError, OSError):
-            (apart / "made").rename(kept)
+        made = apart / "made"
+        yield made
+        with contextlib.suppress(OSError):  # a link never takes the place of another file, as a new name would
+            if not made.is_dir():
+                kept.hardlink_to(made)
+        with contextlib.suppress(OSError):
+            if not kept.exists():
+                made.rename(kept)
         if not kept.exists():
             raise UserError("cannot be written", where=str(kept), remedy="XDG_CACHE_HOME names another place")
     finally:

@@ -27,30 +27,34 @@ _START: dict[str, str | bool | int | float | list[str]] = {
     "max_expression_depth": "250",
 }
 _AT_ONCE = 256
+_FUNCTIONS = "SELECT function_name, function_type, has_side_effects FROM duckdb_functions()"
 
 _connection: duckdb.DuckDBPyConnection | None = None
 _settings: dict[str, Any] = {}
+_problem = ""
 
 
 def prepare(settings: dict[str, Any]) -> None:
     """Take the data set into memory where it is to be shared; learn the engine's functions."""
-    global _connection, _settings
+    global _connection, _settings, _problem
     _settings = settings
-    if settings["shared"]:
-        _connection = duckdb.connect(":memory:", config=_START)
-        name = settings["path"].replace("'", "''")
-        _connection.execute(f"ATTACH '{name}' AS given (READ_ONLY)")
-        _connection.execute("COPY FROM DATABASE given TO memory")
-        _connection.execute("DETACH given")
-        _lock(_connection)
-        functions = _connection
-    else:
-        _open().close()  # what cannot be opened is said at once
-        functions = duckdb.connect(":memory:", config=_START)
-    duckdb_guard.learn(
-        functions.execute("SELECT function_name, function_type, has_side_effects FROM duckdb_functions()").fetchall()
-    )
-    functions.execute("SELECT json_serialize_sql('SELECT 1')").fetchall()
+    try:
+        _connection = _share() if settings["shared"] else None
+        functions = _connection or _open()
+        duckdb_guard.learn(functions.execute(_FUNCTIONS).fetchall())
+        functions.execute("SELECT json_serialize_sql('SELECT 1')").fetchall()
+    except duckdb.Error as error:
+        _problem = str(error)
+
+
+def _share() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(":memory:", config=_START)
+    name = _settings["path"].replace("'", "''")
+    connection.execute(f"ATTACH '{name}' AS given (READ_ONLY)")
+    connection.execute("COPY FROM DATABASE given TO memory")
+    connection.execute("DETACH given")
+    _lock(connection)
+    return connection
 
 
 def _open() -> duckdb.DuckDBPyConnection:
@@ -80,11 +84,15 @@ def play(handles: list[int]) -> None:
 def _answer(request: dict[str, Any]) -> bytes:
     off = _settings["off"]
     deadline = answer.Deadline(request)
+    if _problem:
+        raise answer.Stop("unusable", _problem)
     try:
         connection = _connection or _open()
+        if request.get("check"):
+            return answer.rows((), (), request)
         if request.get("describe"):
             return answer.rows(("name", "text"), _describe(connection), request)
-        if "deadline" not in off:
+        if "interrupt" not in off:
             deadline.then(connection.interrupt)
         query = request["query"]
         if "tree" not in off:

@@ -149,6 +149,11 @@ class _Asked:
 
     async def __aenter__(self) -> Any:
         await asyncio.to_thread(self._open)
+        try:
+            await self._ask({"check": True, "rows": 0})
+        except BaseException:
+            await asyncio.to_thread(self._close)
+            raise
         return self
 
     async def __aexit__(self, *details: object) -> None:
@@ -164,7 +169,7 @@ class Tables(_Asked):
     Raises `UserError` for a file that cannot be used, at the start.
     """
 
-    guards = frozenset({"read-only", "authorizer", "limits", "tree", "configuration", "deadline"})
+    guards = frozenset({"read-only", "authorizer", "limits", "tree", "configuration", "interrupt"})
     _what = "tables"
 
     @property

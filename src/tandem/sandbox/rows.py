@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tandem.errors import Failure, TandemError
+from tandem.errors import Failure, TandemError, UserError
 from tandem.sandbox import plain
 
 
@@ -97,6 +97,7 @@ _KINDS: Mapping[str, type[QueryError]] = {
     "timeout": QueryTimeout,
     "too-large": QueryTooLarge,
 }
+_UNUSABLE = "unusable"
 _TERMS: Mapping[str, Callable[[Any], Any]] = {
     "iri": lambda v: Iri(_text(v)),
     "blank": lambda v: Blank(_text(v)),
@@ -109,7 +110,7 @@ _TERMS: Mapping[str, Callable[[Any], Any]] = {
 def read(message: bytes, where: str, seconds: float) -> Rows:
     """The rows in a run's message, which is plain data whatever the run did.
 
-    Raises the error the message names, `Failure` when it is none.
+    Raises the error the message names: `UserError` for data that cannot be used, `Failure` when it is none.
     """
     try:
         told = plain.loads(message)
@@ -120,6 +121,8 @@ def read(message: bytes, where: str, seconds: float) -> Rows:
             return Rows(tuple(_text(c) for c in told["columns"]), rows, told["complete"] is True, seconds)
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise Failure(f"the answer to a query cannot be read: {error}", where=where) from None
+    if kind == _UNUSABLE:
+        raise UserError(f"the data cannot be used: {text}", where=where)
     raise _KINDS.get(kind, Failure)(text, where=where)
 
 

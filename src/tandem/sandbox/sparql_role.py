@@ -36,6 +36,7 @@ _XSD = "http://www.w3.org/2001/XMLSchema#"
 _store: pyoxigraph.Store | None = None
 _settings: dict[str, Any] = {}
 _union = False
+_problem = ""
 
 
 def load(store: pyoxigraph.Store, path: str) -> None:
@@ -51,16 +52,19 @@ def load(store: pyoxigraph.Store, path: str) -> None:
 
 def prepare(settings: dict[str, Any]) -> None:
     """Read files into memory, or see that the store's folder can be opened."""
-    global _store, _settings, _union
+    global _store, _settings, _union, _problem
     _settings = settings
-    if settings["store"]:
-        store = pyoxigraph.Store.read_only(settings["store"])
-        _union = next(iter(store.named_graphs()), None) is not None
+    try:
+        store = pyoxigraph.Store.read_only(settings["store"]) if settings["store"] else pyoxigraph.Store()
+        for path in settings["paths"]:
+            _problem = Path(path).name
+            load(store, path)
+        _problem = ""
+    except (SyntaxError, ValueError, OSError, EOFError) as error:
+        _problem = f"{_problem}: {error}"
         return
-    _store = pyoxigraph.Store()
-    for path in settings["paths"]:
-        load(_store, path)
-    _union = next(iter(_store.named_graphs()), None) is not None
+    _union = next(iter(store.named_graphs()), None) is not None
+    _store = None if settings["store"] else store
 
 
 def play(handles: list[int]) -> None:
@@ -69,7 +73,11 @@ def play(handles: list[int]) -> None:
 
 
 def _answer(request: dict[str, Any]) -> bytes:
+    if _problem:
+        raise answer.Stop("unusable", _problem)
     store = _store or pyoxigraph.Store.read_only(_settings["store"])
+    if request.get("check"):
+        return answer.rows((), (), request)
     if request.get("describe"):
         return answer.rows(("name", "text"), _describe(store), request)
     if "words" not in _settings["off"]:
@@ -86,7 +94,8 @@ def _answer(request: dict[str, Any]) -> bytes:
     except SyntaxError as error:
         raise answer.Stop("invalid", _placed(str(error), request["query"])) from None
     except (ValueError, OSError, RuntimeError) as error:
-        raise answer.Stop("invalid", f"the engine cannot answer it: {error}") from None
+        kind = "failed" if isinstance(error, OSError) and _settings["store"] else "invalid"
+        raise answer.Stop(kind, f"the engine cannot answer it: {error}") from None
 
 
 def _placed(message: str, query: str) -> str:
@@ -118,7 +127,7 @@ def _term(value: Any) -> Any:
     if make is not None:
         try:
             return plain.pack(make(value.value))
-        except (ValueError, ArithmeticError):
+        except (ValueError, ArithmeticError, LookupError):
             pass  # outside what Python's own type holds, such as a year before Christ
     return {"t": "typed", "v": [value.value, kind]}
 
@@ -130,7 +139,7 @@ _VALUES: dict[str, Callable[[str], Any]] = {
     "decimal": decimal.Decimal,
     "double": float,
     "float": float,
-    "boolean": lambda text: {"true": True, "1": True, "false": False, "0": False}.get(text, text),
+    "boolean": {"true": True, "1": True, "false": False, "0": False}.__getitem__,
     "date": datetime.date.fromisoformat,
     "dateTime": datetime.datetime.fromisoformat,
 }

@@ -59,17 +59,22 @@ _LONGEST_VALUE = 64 << 20
 _STEPS_BETWEEN_LOOKS = 10_000
 
 _path = ""
+_problem = ""
 _off: frozenset[str] = frozenset()
 _virtual: tuple[str, ...] = ()
 _hidden: frozenset[str] = frozenset()
 
 
 def prepare(settings: dict[str, Any]) -> None:
-    """Note the file, and see that it is a database; find its virtual tables and those of the engine's own."""
-    global _path, _off, _virtual, _hidden
+    """Note the file, and see whether it is a database; find its virtual tables and those of the engine's own."""
+    global _path, _off, _virtual, _hidden, _problem
     _path, _off = settings["path"], frozenset(settings["off"])
     connection = _connect()
-    kept = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
+    try:
+        kept = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
+    except sqlite3.Error as error:
+        _problem = str(error)
+        return
     _virtual = tuple(n for n, sql in kept if sql and sql.lstrip()[:14].upper() == "CREATE VIRTUAL")
     modules = {row[0].lower() for row in connection.execute("PRAGMA module_list")}
     _hidden = frozenset(modules | {"dbstat", "sqlite_dbpage"}) - {n.lower() for n, _ in kept} - {*_MADE_FIRST}
@@ -82,7 +87,11 @@ def play(handles: list[int]) -> None:
 
 
 def _answer(request: dict[str, Any]) -> bytes:
+    if _problem:
+        raise answer.Stop("unusable", _problem)
     connection = _connect()
+    if request.get("check"):
+        return answer.rows((), (), request)
     if request.get("describe"):
         return answer.rows(("name", "text"), _describe(connection), request)
     guard = _Guard()
@@ -123,7 +132,7 @@ def _hold(connection: sqlite3.Connection, request: dict[str, Any], guard: _Guard
         for limit, value in _LIMITS.items():
             connection.setlimit(limit, value)
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, min(_LONGEST_VALUE, memory // 4))
-    if "deadline" not in _off:
+    if "interrupt" not in _off:
         connection.set_progress_handler(deadline.passed, _STEPS_BETWEEN_LOOKS)
     if "authorizer" not in _off:
         connection.set_authorizer(guard)
@@ -184,7 +193,7 @@ def _named(error: sqlite3.Error, guard: _Guard, deadline: answer.Deadline) -> an
     return answer.Stop("invalid", text)
 
 
-_LARGE = ("too large", "too many terms", "stack overflow", "too many columns", "too big", "query is too long")
+_LARGE = ("too large", "too many", "stack overflow", "too big", "too complex", "too long")
 
 
 def _describe(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
