@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +25,12 @@ from tandem.metrics.pairs import check_lengths
 from tandem.metrics.resampling import percentile, resamples
 from tandem.stats import Interval
 
+Numbers: TypeAlias = Sequence[float] | NDArray[np.float64]
 SHARES = 1000
 """Most shares of the items that are looked at."""
 
 
-def auc_over_coverage(scores: Sequence[float], right: Sequence[float]) -> Interval:
+def auc_over_coverage(scores: Numbers, right: Numbers) -> Interval:
     """Mean accuracy over coverage, 0 to 1, with its interval. `right` is 1 or 0, or anything between.
 
     Raises UserError on fewer than two items, on lists of different length and on a score that is not a number.
@@ -50,7 +52,7 @@ def auc_over_coverage(scores: Sequence[float], right: Sequence[float]) -> Interv
     return percentile(area(np.ones(n)), np.array(drawn), n)
 
 
-def roc_auc(scores: Sequence[float], right: Sequence[float]) -> Interval:
+def roc_auc(scores: Numbers, right: Numbers) -> Interval:
     """Area under the ROC curve with its interval. `right` is 1 or 0.
 
     Raises UserError where all items are right or all wrong, on lists of different length, on a verdict that is neither
@@ -77,7 +79,7 @@ def roc_auc(scores: Sequence[float], right: Sequence[float]) -> Interval:
     return percentile(area(np.ones(n)), np.array(drawn), n)
 
 
-def _descending(scores: Sequence[float], right: Sequence[float]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def _descending(scores: Numbers, right: Numbers) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Items from the highest score down: the number of each one's group of equal scores, and its verdict."""
     check_lengths(scores=scores, verdicts=right)
     values, verdicts = np.asarray(scores, dtype=np.float64), np.asarray(right, dtype=np.float64)
