@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,8 +26,22 @@ if TYPE_CHECKING:
     from tandem.results import Figure, Section, Table
     from tandem.store import Store
 
-TASKS = dict.fromkeys(("humaneval", "mbpp", "mbpp_sanitized"), "tandem.cli.evaluate_code")
-"""Task → the module whose `task(name, options)` gives it."""
+CODE = ("humaneval", "mbpp", "mbpp_sanitized")
+CHOICES = (
+    "mmlu",
+    "arc_challenge",
+    "arc_easy",
+    "hellaswag",
+    "winogrande",
+    "truthfulqa_mc1",
+    "truthfulqa_mc2",
+    "boolq",
+    "piqa",
+    "openbookqa",
+    "medmcqa",
+)
+TASKS = dict.fromkeys(CODE, "tandem.cli.evaluate_code") | dict.fromkeys(CHOICES, "tandem.cli.evaluate_choices")
+"""Task → the module whose `task(name, options)` gives it; `mmlu_SUBJECT` goes with `mmlu`."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +49,7 @@ class Part:
     """What came of one task."""
 
     rows: Table
-    """Figures to paste; tables of all tasks have the same columns."""
+    """Figures to paste; tables with the same columns are put together."""
     headline: tuple[Figure, ...]
     """The few numbers a reader wants first."""
     section: Section
@@ -68,14 +82,19 @@ class Task(Protocol):
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `tandem evaluate`."""
     add = parser.add_argument
-    add("--tasks", required=True, metavar="NAMES", help=f"what to measure, with commas between: {', '.join(TASKS)}")
+    add(
+        "--tasks",
+        required=True,
+        metavar="NAMES",
+        help=f"what to measure, with commas between: {', '.join(TASKS)}; mmlu_SUBJECT",
+    )
     add(
         "--data",
         type=Path,
         nargs="+",
         default=[],
         metavar="PATH",
-        help="files of the tasks' data, or folders with them",
+        help="files of the tasks' data, folders with them, NAME=FILE, or hub (docs/benchmarks.md)",
     )
     add("--out", type=Path, metavar="DIR", help="run folder for results and samples")
     which_model(parser)
@@ -92,7 +111,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--seen", type=Path, metavar="FILE", help="seen tests of HumanEval (default: such a file among --data)")
     add("--split", default="test", metavar="NAME", help="of MBPP: test (11–510), validation, train, examples, all")
-    add("--limit", type=int, metavar="N", help="the first N tasks only")
+    add("--limit", type=int, metavar="N", help="the first N tasks or items only (of MMLU: of each subject)")
+    add("--shots", type=int, default=0, metavar="N", help="examples in a multiple-choice prompt (default: 0)")
+    add("--requests", type=Path, metavar="FILE", help="only write every context and continuation; no model is asked")
+    add("--answers", type=Path, metavar="FILE", help="score these log-probabilities instead: such a file, with logprob")
     add("--k", metavar="LIST", help="the k of pass@k, with commas between (default: 1, 10, 100 as far as samples go)")
     add("--rerun", type=int, metavar="N", help="run every program N times more (default: once, those that pass)")
     add("--cpu", type=float, metavar="S", help="processor seconds a program may take (default: 3)")
@@ -121,9 +143,14 @@ def run(options: argparse.Namespace) -> int:
     from tandem.errors import UserError
 
     names = list(dict.fromkeys(name.strip() for name in options.tasks.split(",") if name.strip()))
-    for name in names or [options.tasks]:
-        if name not in TASKS:
-            raise UserError(f"no task is called {name!r}", where="--tasks", remedy=f"known: {', '.join(TASKS)}")
+    modules = [_module(name) for name in names or [options.tasks]]
+    if options.requests or options.answers:
+        from tandem.cli.evaluate_choices import score_answers, write_requests
+
+        option = "--requests" if options.requests else "--answers"
+        if others := [name for name, module in zip(names, modules, strict=True) if module != TASKS["mmlu"]]:
+            raise UserError(f"is not for {others[0]}", where=option, remedy="it is for multiple choice; see --samples")
+        return write_requests(names, options) if options.requests else score_answers(names, options)
     if options.gold or options.samples:
         from tandem.cli.evaluate_code import check_gold, score_samples
 
@@ -135,9 +162,23 @@ def run(options: argparse.Namespace) -> int:
     sampling = sampling_of(options)
     if options.n > 1 and sampling.temperature == 0:
         print("at temperature 0 all samples of a task are the same; try --temperature 0.2", file=sys.stderr)
-    tasks: list[Task] = [import_module(TASKS[name]).task(name, options) for name in names]
+    tasks: list[Task] = [import_module(module).task(name, options) for name, module in zip(names, modules, strict=True)]
     with plain_warnings(), ExitStack() as opened:
         return asyncio.run(_measure(options, tasks, _model(options, opened)))
+
+
+def _module(name: str) -> str:
+    """The module of a task. Raises UserError on a name that none has."""
+    from tandem.errors import UserError
+
+    if name in TASKS:
+        return TASKS[name]
+    if name.startswith("mmlu_"):
+        from tandem.evaluate.multiple_choice import subject_of
+
+        if subject_of(name):
+            return TASKS["mmlu"]
+    raise UserError(f"no task is called {name!r}", where="--tasks", remedy=f"known: {', '.join(TASKS)}, mmlu_SUBJECT")
 
 
 def _model(options: argparse.Namespace, opened: ExitStack) -> Model:
@@ -187,7 +228,7 @@ async def _measure(options: argparse.Namespace, tasks: list[Task], model: Model)
                     finally:
                         watch.cancel()
                 folder.event("task ends", task=task.name, complete=parts[-1].complete)
-            _write(folder, options, settings, tasks, parts)
+            write_run(folder, options, settings, tasks, parts)
     return tell(parts, options.out)
 
 
@@ -213,6 +254,7 @@ def _settings(options: argparse.Namespace, model: Model) -> dict[str, Any]:
         "seed": sampling.seed,
         "allow": sorted(options.allow),
         "limit": options.limit,
+        "shots": options.shots,
         "k": options.k,
         "rerun": options.rerun,
         "sandbox": options.sandbox,
@@ -220,8 +262,8 @@ def _settings(options: argparse.Namespace, model: Model) -> dict[str, Any]:
     }
 
 
-def _write(
-    folder: Any, options: argparse.Namespace, settings: dict[str, Any], tasks: list[Task], parts: list[Part]
+def write_run(
+    folder: Any, options: argparse.Namespace, settings: dict[str, Any], tasks: Sequence[Task], parts: list[Part]
 ) -> None:
     """results.json and the report."""
     from tandem import report
@@ -232,7 +274,7 @@ def _write(
     lacking = [task.name for task, part in zip(tasks, parts, strict=True) if not part.complete]
     lead = f"Measured on {', '.join(task.name for task in tasks)}."
     lead += f" Not complete: {', '.join(lacking)}; the same command goes on." if lacking else ""
-    figures = Section("figures", "Figures", items=(joined(parts),))
+    figures = Section("figures", "Figures", items=joined(parts))
     about = Section(
         "settings", "Settings", "What the figures depend on.", (Table("Settings", ("setting", "value"), tuple(shown)),)
     )
@@ -248,9 +290,8 @@ def _write(
 
 def tell(parts: list[Part], out: Path | None = None) -> int:
     """Print what was found; status 1 when something is missing."""
-    table = joined(parts)
-    if table.rows:
-        print(markdown(table))
+    if tables := [table for table in joined(parts) if table.rows]:
+        print("\n\n".join(map(markdown, tables)))
     for part in parts:
         for note in part.notes:
             print(note)
@@ -262,9 +303,12 @@ def tell(parts: list[Part], out: Path | None = None) -> int:
     return 1
 
 
-def joined(parts: list[Part]) -> Table:
-    """The figures of all tasks in one table."""
-    return replace(parts[0].rows, rows=tuple(row for part in parts for row in part.rows.rows))
+def joined(parts: list[Part]) -> tuple[Table, ...]:
+    """The figures of all tasks, one table for each kind of them."""
+    kinds: dict[tuple[str, ...], list[Table]] = {}
+    for part in parts:
+        kinds.setdefault(part.rows.columns, []).append(part.rows)
+    return tuple(replace(same[0], rows=tuple(row for table in same for row in table.rows)) for same in kinds.values())
 
 
 def markdown(table: Table) -> str:
