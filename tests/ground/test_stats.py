@@ -18,6 +18,7 @@ from tandem.stats import Interval, bootstrap, mean, proportion, t_quantile
         (0.975, 10, 2.22814),
         (0.995, 7, 3.49948),
         (0.975, 120, 1.97993),
+        (0.975, 1_000_000, 1.95997),
     ],
 )
 def test_t_quantiles_match_the_printed_tables(p, df, expected):

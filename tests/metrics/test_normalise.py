@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem.metrics.normalise import answer_form, answer_tokens, normalise_answer
+from tandem.metrics.normalise import answer_form, answer_forms, normalise_answer
 
 
 def as_published(text):
@@ -47,5 +47,6 @@ def test_answers_of_which_nothing_is_left_stay_as_they_are(one, other):
     assert answer_form(one.lower()) == answer_form(f" {one} ")
 
 
-def test_words_are_those_of_the_form():
-    assert answer_tokens("The cat, a dog") == ["cat", "dog"]
+@given(st.lists(st.lists(words | st.text(max_size=4), max_size=5).map(" ".join), max_size=6))
+def test_forms_of_many_are_those_of_each(texts):
+    assert answer_forms(texts) == [answer_form(text) for text in texts]

@@ -85,7 +85,7 @@ def _measure(options: argparse.Namespace, names: list[str]) -> int:
     if not report.unusable.counts:
         return 0
     unusable = report.unusable
-    print(f"of {count(report.rows)} rows, these are in no figure that needs them:", file=sys.stderr)
+    print(f"of {count(report.rows)} rows, these are not in the figures that need them:", file=sys.stderr)
     for line in unusable.told():
         print(f"  {line}", file=sys.stderr)
     return 2

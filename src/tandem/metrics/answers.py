@@ -11,17 +11,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tandem.metrics.normalise import answer_form
+from tandem.metrics.normalise import answer_form, answer_forms
 from tandem.metrics.pairs import Texts, check_lengths, several
 
 CLOSED = frozenset({"yes", "no", "noanswer"})
 """HotpotQA's answers that match wholly or not at all."""
 SHORT = 32
 """Up to so many words a list is searched faster than a table is made."""
+AT_ONCE = 1 << 12
+"""Items of one piece of the work."""
 REMEMBERED = 1 << 18
 """Forms of distinct texts kept at a time."""
 
@@ -60,29 +63,23 @@ def score_answers(
     """
     n = check_lengths(predictions=predictions, references=references)
     em, f1 = np.zeros(n), np.zeros(n)
-    forms = _Forms()
-    for i, (prediction, reference) in enumerate(zip(predictions, references, strict=True)):
-        form = forms[prediction]
-        best = 0.0
-        for each in (reference,) if isinstance(reference, str) else several(reference):
-            accepted = forms[each]
-            if accepted == form:
-                em[i] = best = 1.0
-                break
-            if best < 1.0:
-                best = max(best, _f1(form, accepted, closed))
-        f1[i] = best
+    forms: dict[str, str] = {}
+    for begun in range(0, n, AT_ONCE):
+        part = slice(begun, begun + AT_ONCE)
+        accepted = [several(reference) for reference in references[part]]
+        texts = dict.fromkeys(chain(predictions[part], chain.from_iterable(accepted)))
+        if len(forms) + len(texts) > REMEMBERED:
+            forms.clear()
+        new = [text for text in texts if text not in forms]
+        forms.update(zip(new, answer_forms(new), strict=True))
+        for i, (prediction, any_of) in enumerate(zip(predictions[part], accepted, strict=True), begun):
+            form = forms[prediction]
+            others = [forms[each] for each in any_of]
+            if form in others:
+                em[i] = f1[i] = 1.0
+            else:
+                f1[i] = max(_f1(form, other, closed) for other in others)
     return AnswerScores(em, f1)
-
-
-class _Forms(dict[str, str]):
-    """Forms by text, worked out when first asked for."""
-
-    def __missing__(self, text: str) -> str:
-        if len(self) >= REMEMBERED:
-            self.clear()
-        form = self[text] = answer_form(text)
-        return form
 
 
 def _f1(predicted: str, accepted: str, closed: Collection[str]) -> float:

@@ -82,8 +82,10 @@ def _shares(column: NDArray[np.float64], rows: Rows) -> Interval:
     return proportion(int(column[rows].sum()), len(rows))
 
 
-def _mean(column: NDArray[np.float64], rows: Rows) -> Interval:
-    return mean(column[rows])  # type: ignore[arg-type]
+def _mean(column: NDArray[np.float64], rows: Rows, most: float = 1.0) -> Interval:
+    """Student's interval, as far as values between 0 and `most` can have such a mean."""
+    found = mean(column[rows])  # type: ignore[arg-type]
+    return Interval(found.value, max(0.0, found.low), min(most, found.high), found.n)
 
 
 def _answers(columns: Columns, options: Options) -> Measured:
@@ -135,7 +137,7 @@ def _bleu(columns: Columns, options: Options) -> Measured:
 def _sentence_bleu(columns: Columns, options: Options) -> Measured:
     each = _bleu_statistics(columns, options).sentences()
     note = "mean of sentence BLEU (exponential smoothing, effective order): not comparable with corpus BLEU"
-    return Measured(lambda rows: {"mean sentence BLEU": _mean(each, rows)}, notes=(note,))
+    return Measured(lambda rows: {"mean sentence BLEU": _mean(each, rows, 100.0)}, notes=(note,))
 
 
 def _bleu_statistics(columns: Columns, options: Options) -> translation.Bleu:

