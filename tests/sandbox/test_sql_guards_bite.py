@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import hashlib
 import http.server
+import subprocess
+import sys
 import threading
 import time
 
@@ -99,6 +101,23 @@ def test_without_the_interrupt_the_engine_runs_on_and_with_it_stops(sqlite):
     with pytest.raises(answer.Stop) as stopped:
         sqlite_role._answer(request | {"cpu": took + 0.01})
     assert stopped.value.kind == "timeout"
+
+
+def test_without_the_interrupt_duckdb_runs_on_and_with_it_stops(duck):
+    """In a process of its own: the engine stays prepared in it."""
+    program = f"""
+from tandem.sandbox import answer, duckdb_role
+slow = "SELECT sum(a.i * b.i % 7) FROM range(4000) a(i), range(4000) b(i) WHERE a.i <> b.i"
+request = {{"query": slow, "rows": 1, "bytes": 1000, "wall": 60, "cpu": 0.02}}
+for off in (["interrupt"], []):
+    duckdb_role.prepare({{"path": {str(duck)!r}, "shared": True, "memory": 512 << 20, "off": off}})
+    try:
+        print(b"rows" in duckdb_role._answer(request))
+    except answer.Stop as stop:
+        print(stop.kind)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "timeout"]
 
 
 def test_without_the_interrupt_the_sandbox_still_ends_an_endless_query(sqlite, duck):

@@ -82,29 +82,35 @@ def play(handles: list[int]) -> None:
 
 
 def _answer(request: dict[str, Any]) -> bytes:
-    off = _settings["off"]
-    deadline = answer.Deadline(request)
     if _problem:
         raise answer.Stop("unusable", _problem)
+    deadline = answer.Deadline(request)
     try:
         connection = _connection or _open()
         if request.get("check"):
             return answer.rows((), (), request)
         if request.get("describe"):
             return answer.rows(("name", "text"), _describe(connection), request)
-        if "interrupt" not in off:
-            deadline.then(connection.interrupt)
-        query = request["query"]
-        if "tree" not in off:
-            found = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchone()
-            assert found is not None, "a scalar gives a row"
-            duckdb_guard.check(found[0], query, connection)
-        if "read-only" not in off:
-            connection.execute("BEGIN TRANSACTION READ ONLY")
-        connection.execute(query)
-        return answer.rows((d[0] for d in connection.description or ()), _fetch(connection), request)
+        with contextlib.nullcontext() if "interrupt" in _settings["off"] else deadline.armed():
+            return _query(connection, request)
     except duckdb.Error as error:
         raise _named(error, deadline) from None
+    except RuntimeError as error:
+        if "interrupted" in str(error):  # how the engine passes on what a signal raised
+            raise answer.Stop("timeout", deadline.text) from None
+        raise
+
+
+def _query(connection: duckdb.DuckDBPyConnection, request: dict[str, Any]) -> bytes:
+    query, off = request["query"], _settings["off"]
+    if "tree" not in off:
+        found = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchone()
+        assert found is not None, "a scalar gives a row"
+        duckdb_guard.check(found[0], query, connection)
+    if "read-only" not in off:
+        connection.execute("BEGIN TRANSACTION READ ONLY")
+    connection.execute(query)
+    return answer.rows((d[0] for d in connection.description or ()), _fetch(connection), request)
 
 
 def _fetch(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
