@@ -44,7 +44,7 @@ ATTACKS = {
         "sys.setrecursionlimit(1 << 30)\ndef f(): f()\nf()", rf"died: ended by signal 11|{NO_MEMORY}|SystemError", SMALL
     ),
     "it exhausts the stack below Python": Attack(
-        "sys.setrecursionlimit(1 << 30)\nx = []\nfor _ in range(1_000_000):\n    x = [x]\nrepr(x)",
+        "sys.setrecursionlimit(1 << 30)\nx = []\nfor _ in range(300_000):\n    x = [x]\nrepr(x)",
         rf"died: ended by signal 11|{NO_MEMORY}|RecursionError",
         SMALL,
     ),

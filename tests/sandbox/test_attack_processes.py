@@ -93,3 +93,16 @@ def test_many_threads_while_the_examiner_starts_are_no_fault_of_the_sandbox(conf
         tests = Tests(("assert f(1) == 2",), entry=("f",), trusted=trusted)
         outcomes = {confined.submit(bomb, tests, held).result(timeout=60).outcome for _ in range(20)}
         assert outcomes == {"error"}
+
+
+def test_a_crash_calls_no_handler_of_the_machine(confined):
+    """A limit of 0 would still start the program that the machine keeps for crashes; a limit of 1 starts none."""
+    program = "import resource\nprint(resource.getrlimit(resource.RLIMIT_CORE))"
+    assert asyncio.run(confined.run(program)).out == "(1, 1)\n"
+
+
+def test_no_exit_status_and_no_text_looks_like_trouble_of_the_sandbox(confined):
+    for status in (1, 2, 97, 126, 127, 255):
+        program = f"import os, sys\nprint('sandbox: not confined', file=sys.stderr, flush=True)\nos._exit({status})"
+        ran = asyncio.run(confined.run(program))
+        assert (ran.outcome, ran.status) == ("error", status)
