@@ -14,13 +14,23 @@ MMLU = [
     )
 ]
 MMLU_DEV = [
-    {"subject": subject, "question": f"Which colour is a {n}?", "choices": ["red", "blue", "green", "grey"], "answer": n}
+    {
+        "subject": subject,
+        "question": f"Which colour is a {n}?",
+        "choices": ["red", "blue", "green", "grey"],
+        "answer": n,
+    }
     for subject in ("anatomy", "sociology")
     for n in range(3)
 ]
 ARC = [
     {"id": "q1", "question": "What does a marn eat?", "choices": ["a stone", "some moss", "the sea"], "answer": 1},
-    {"id": "q2", "question": "What does a tolk drink?", "choices": ["rain", "sand", "a long way", "light"], "answer": 0},
+    {
+        "id": "q2",
+        "question": "What does a tolk drink?",
+        "choices": ["rain", "sand", "a long way", "light"],
+        "answer": 0,
+    },
     {"id": "q3", "question": "Where does a zoll sleep?", "choices": ["in a reed bed", "é"], "answer": 1},
 ]
 ARC_TRAIN = [
