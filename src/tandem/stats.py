@@ -93,7 +93,7 @@ def bootstrap(
 def t_quantile(p: float, df: int) -> float:
     """Quantile of Student's t: closed for 1 and 2 degrees of freedom, else Newton's steps on the exact distribution.
 
-    Relative error below 1e-9.
+    Relative error below 1e-8.
     """
     if df < 1 or not 0 < p < 1:
         raise ValueError(f"t_quantile needs 0 < p < 1 and df ≥ 1, got p={p}, df={df}")
@@ -106,7 +106,7 @@ def t_quantile(p: float, df: int) -> float:
         return 2 * (p - 0.5) * math.sqrt(2 / a)
     z = NormalDist().inv_cdf(p)
     t = z + (z**3 + z) / (4 * df) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * df**2)
-    if df > 10_000:  # what the expansion leaves out is below 1e-9 of it, and the series has df terms
+    if df > 10_000:  # what the expansion leaves out is below 1e-8 of it, and the series has df terms
         return t
     log_norm = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
     for _ in range(50):
