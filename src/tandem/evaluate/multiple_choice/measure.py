@@ -55,9 +55,8 @@ async def _logprobs(asked: Asked, model: LM) -> list[float]:
     behind: dict[str, list[str]] = defaultdict(list)
     for context, continuation in asked.pairs:
         behind[context].append(continuation)
-    scores = await asyncio.gather(
-        *(model.score(Text(context), continuations, cut_left=True) for context, continuations in behind.items())
-    )
+    calls = [model.score(Text(context), continuations, cut_left=True) for context, continuations in behind.items()]
+    scores = [await calls[0]] if len(calls) == 1 else await asyncio.gather(*calls)
     rest = {context: iter(each) for context, each in zip(behind, scores, strict=True)}
     return [next(rest[context]).logprob for context, _ in asked.pairs]
 
