@@ -207,6 +207,8 @@ for n in range(0, 256):
     "does not parse": "def f(x:",
     "has zeros in its text": "def f(x): return 7\0",
     "is no text": "def f(x): return '\ud800'",
+    "raises half a character": "def f(x): raise ValueError('\\ud800')",
+    "returns half a character in two lines": "def f(x): return '\\n\\udfff'",
     "is one deep expression": "f = " + "(" * 5000 + "7" + ")" * 5000,
     "never answers": "def f(x):\n    while True: pass",
     "returns without end": "def f(x):\n    while True: yield 7",
@@ -258,7 +260,7 @@ REPLIES = {
     ),
     "a hundred thousand brackets": "say(b'\"value\": ' + b'[' * 100000 + b']' * 100000)",
     "nine hundred brackets": "say(b'\"value\": ' + b'[' * 900 + b']' * 900)",
-    "a value it could not pass on": "say(b'\"value\": ' + b'[' * 199 + b']' * 199)",
+    "a value it could not pass on": "say(b'\"value\": ' + b'[' * 201 + b']' * 201)",
     "a value too long to pass on": "say(b'\"value\": \"' + '\u00ff'.encode() * 12_000_000 + b'\"')",
     "an enormous integer": "say(b'\"value\": ' + b'9' * 1_000_000)",
     "an enormous integer in disguise": 'say(b\'"value": {"t": "int", "v": "0x\' + b\'9\' * 1_000_000 + b\'"}\')',
@@ -303,3 +305,11 @@ def test_a_verdict_is_not_changed_by_a_reply_of(forged, confined):
         assert verdict.outcome in ("failed", "error", "died", "timeout"), (test, verdict.outcome, verdict.text)
         assert re.sub(r"[\ud800-\udfff]", "", verdict.text) == verdict.text
     next_is_right(confined, lost)
+
+
+@pytest.mark.parametrize("name", ["label", "handle", "program", "_program", "kind", "number", "call", "ask"])
+def test_an_attribute_called_like_one_of_the_judges_is_the_programs_own(name, confined):
+    program = f"class right:\n    {name} = 7\ndef f(): return right()\n"
+    for value, outcome in (("7", "passed"), ("'right'", "failed"), ("8", "failed")):
+        tests = Tests((f"assert f().{name} == {value}",), entry=("f",), trusted=True)
+        assert confined.submit(program, tests, HELD).result(timeout=60).outcome == outcome
