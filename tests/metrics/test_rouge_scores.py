@@ -7,7 +7,7 @@ from nltk.stem.porter import PorterStemmer
 from rouge_score import rouge_scorer
 
 from tandem.errors import UserError
-from tandem.metrics.rouge import common_subsequence, rouge, rouge_words
+from tandem.metrics.rouge import common_subsequence, rouge_scores, rouge_words
 from tandem.metrics.stem import stem
 
 WORDS = [
@@ -34,7 +34,7 @@ texts = st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join)
 def test_scores_are_those_of_the_package(prediction, references, stemmed):
     kinds = ["rouge1", "rouge2", "rougeL"]
     theirs = rouge_scorer.RougeScorer(kinds, use_stemmer=stemmed).score_multi(references, prediction)
-    found = rouge([prediction], [references], stemmed=stemmed)
+    found = rouge_scores([prediction], [references], stemmed=stemmed)
     assert found.f[0].tolist() == pytest.approx([theirs[kind].fmeasure for kind in kinds], abs=1e-12)
     assert found.precision[0].tolist() == pytest.approx([theirs[kind].precision for kind in kinds], abs=1e-12)
     assert found.recall[0].tolist() == pytest.approx([theirs[kind].recall for kind in kinds], abs=1e-12)
@@ -86,7 +86,7 @@ def test_porters_published_examples(word, stemmed):
 
 def test_lins_example_of_the_longest_common_subsequence():
     # Lin 2004, §3.1: against "police killed the gunman", "police kill the gunman" has 3 of 4, the other 2 of 4.
-    found = rouge(["police kill the gunman", "the gunman kill police"], ["police killed the gunman"] * 2)
+    found = rouge_scores(["police kill the gunman", "the gunman kill police"], ["police killed the gunman"] * 2)
     assert found.f[:, 2].tolist() == [0.75, 0.5]
 
 
@@ -95,7 +95,7 @@ def test_words_are_runs_of_letters_and_digits():
 
 
 def test_references_without_a_word_are_counted():
-    assert rouge(["कमल", "a cat"], ["कमल", "a cat"]).empty == 1
+    assert rouge_scores(["कमल", "a cat"], ["कमल", "a cat"]).empty == 1
 
 
 @given(st.lists(st.integers(0, 4), max_size=80), st.lists(st.integers(0, 4), max_size=80))
@@ -109,10 +109,10 @@ def test_the_bits_find_the_same_length_as_the_table(a, b):
 
 @given(texts, texts)
 def test_f_is_symmetric_and_between_nought_and_one(one, other):
-    there, back = rouge([one], [other]).f, rouge([other], [one]).f
+    there, back = rouge_scores([one], [other]).f, rouge_scores([other], [one]).f
     assert there.tolist() == back.tolist() and (there >= 0).all() and (there <= 1).all()
 
 
 def test_lists_of_different_length_are_refused():
     with pytest.raises(UserError, match="1 predictions, 2 references"):
-        rouge(["a"], ["a", "b"])
+        rouge_scores(["a"], ["a", "b"])

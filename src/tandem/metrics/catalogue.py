@@ -159,7 +159,7 @@ def _chrf(word_order: int) -> Callable[[Columns, Options], Measured]:
 
 
 def _rouge(columns: Columns, options: Options) -> Measured:
-    found = rouge.rouge(columns["prediction"], columns["reference"], stemmed=options.stem)
+    found = rouge.rouge_scores(columns["prediction"], columns["reference"], stemmed=options.stem)
     problem = f"{found.empty:,} rows have a reference without a letter a-z or digit, which ROUGE cannot match"
     return Measured(
         lambda rows: {name: _mean(found.f[:, i], rows) for i, name in enumerate(rouge.KINDS)},

@@ -44,7 +44,7 @@ def rouge_words(text: str, *, stemmed: bool = False) -> list[str]:
     return [stem(word) if len(word) > 3 else word for word in words] if stemmed else words
 
 
-def rouge(predictions: Sequence[str], references: Sequence[Texts], *, stemmed: bool = False) -> Rouge:
+def rouge_scores(predictions: Sequence[str], references: Sequence[Texts], *, stemmed: bool = False) -> Rouge:
     """Scores of each item. Raises UserError on lists of different length, and on an item without a reference."""
     n = check_lengths(predictions=predictions, references=references)
     lists = [several(each) for each in references]
