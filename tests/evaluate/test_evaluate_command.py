@@ -317,6 +317,13 @@ def test_options_that_cannot_be_are_named(place, evaluate, arguments, told):
     assert told in err
 
 
+def test_a_file_can_be_named_for_its_task(place, capsys):
+    other = write(place / "two.jsonl", HUMANEVAL[:2])  # a second file of the kind: a folder alone would not do
+    status = main(["evaluate", "--tasks", "humaneval", "--gold", "--data", f"humaneval={other}", "mmlu=absent"])
+    assert status == 0
+    assert "2 of 2 known programs pass" in capsys.readouterr().out
+
+
 def test_missing_data_are_told_with_their_form_and_where_they_come_from(evaluate, tmp_path):
     status, _, err = evaluate("--gold", data=tmp_path / "data" / "rules.toml")
     assert status == 2

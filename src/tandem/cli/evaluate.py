@@ -117,7 +117,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--answers", type=Path, metavar="FILE", help="score these log-probabilities instead: such a file, with logprob")
     add("--k", metavar="LIST", help="the k of pass@k, with commas between (default: 1, 10, 100 as far as samples go)")
     add("--rerun", type=int, metavar="N", help="run every program N times more (default: once, those that pass)")
-    add("--cpu", type=float, metavar="S", help="processor seconds a program may take (default: 3)")
+    add("--cpu", type=float, metavar="S", help="processor seconds a program may take (default: 3, of MBPP 6)")
     how_to_confine(add)
     add(
         "--samples",

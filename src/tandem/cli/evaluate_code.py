@@ -127,7 +127,7 @@ def _load(name: str, options: argparse.Namespace, *, chat: bool, gold: bool = Fa
         raise UserError(f"is {options.limit}", where="--limit", remedy="give at least 1")
     found = code.load(
         name,
-        options.data,
+        _data(name, options.data),
         form="chat" if chat else "text",
         steps=options.steps,
         seen=options.seen,
@@ -136,6 +136,12 @@ def _load(name: str, options: argparse.Namespace, *, chat: bool, gold: bool = Fa
         examples=not gold,
     )
     return replace(found, version="given") if gold else found  # no prompt of ours was asked
+
+
+def _data(name: str, given: Sequence[Path]) -> list[Path]:
+    """The places for one task: those named for it, else those named for none."""
+    named = [Path(str(place).partition("=")[2]) for place in given if str(place).startswith(f"{name}=")]
+    return named or [p for p in given if p.exists() or not ("=" in str(p) or str(p) == "hub")]
 
 
 def _settings(options: argparse.Namespace, *, gold: bool = False) -> Settings:
