@@ -13,7 +13,7 @@ import pytest
 
 from choice_sample import ARC, FILES, HELLASWAG, MMLU, PREAMBLE, TRUTHFULQA, folder, write
 from tandem.cli.evaluate import CHOICES
-from tandem.errors import Unsupported, UserError
+from tandem.errors import Failure, Unsupported, UserError
 from tandem.evaluate import multiple_choice
 from tandem.evaluate.multiple_choice import NAMES, figures, requests
 from tandem.evaluate.multiple_choice.overlap import overlaps
@@ -108,10 +108,19 @@ def test_marks_of_how_to_texts_are_taken_out_of_hellaswag(data):
     assert load(data, "hellaswag").asked[0].item.texts[1] == " sings of home."
 
 
+def test_a_title_in_hellaswag_becomes_the_end_of_a_sentence(data):
+    row = HELLASWAG[0] | {"ctx_a": "[header] How to row [title] Get a boat.", "ctx_b": ""}
+    for old in data.glob("hellaswag_val.*"):
+        old.unlink()
+    write(data / "hellaswag_val.jsonl", [row])
+    assert pairs(load(data, "hellaswag"))[0][0] == "Folding a sail: How to row. Get a boat."
+
+
 def test_a_file_with_joined_contexts_is_read_and_its_figures_are_marked(data):
     row = {"activity_label": "Rowing", "ctx": "A man rows. he", "endings": ["stops.", "sinks."], "label": "1"}
-    write(data / "hellaswag_val.jsonl.gz", [row])
-    (data / "hellaswag_val.jsonl").unlink(missing_ok=True)
+    for old in data.glob("hellaswag_val.*"):
+        old.unlink()
+    write(data / "hellaswag_val.jsonl", [row])
     task = load(data, "hellaswag")
     assert pairs(task)[0][0] == "Rowing: A man rows. he"
     assert "joined" in task.version
@@ -512,8 +521,16 @@ def test_too_few_examples_are_an_error(data, name, shots, problem):
         load(data, name, shots=shots)
 
 
+def test_a_hub_that_cannot_be_reached_is_told_with_the_data_set():
+    pytest.importorskip("huggingface_hub")
+    with pytest.raises(Failure, match="cannot be had") as e:
+        multiple_choice.load("arc_easy", ["hub"])
+    assert e.value.where == "hub: allenai/ai2_arc, ARC-Easy, test"
+
+
 def test_an_empty_file_is_an_error(data):
-    (data / "arc_easy_test.jsonl").unlink(missing_ok=True)
+    for old in data.glob("arc_easy_test.*"):
+        old.unlink()
     write(data / "arc_easy_test.jsonl.gz", [])
     with pytest.raises(UserError, match="holds no rows"):
         load(data, "arc_easy")
