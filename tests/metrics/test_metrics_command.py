@@ -79,6 +79,18 @@ def test_fields_may_have_other_names(measure):
     assert measure("em", rows, *roles)[3]["figures"] == measure("em", ANSWERS)[3]["figures"]
 
 
+def test_aliases_are_accepted_beside_the_reference(measure):
+    rows = [row | {"aliases": more} for row, more in zip(ANSWERS, (None, ["A red fox!", "dog"], "No."), strict=True)]
+    assert values(measure("em", rows)[3]) == {"exact match": 1}
+    assert values(measure("em", [*rows[:2], ANSWERS[2]])[3]) == {"exact match": pytest.approx(2 / 3)}
+
+
+def test_a_field_that_may_be_missing_may_not_once_it_is_named(measure):
+    assert measure("em", ANSWERS)[0] == 0
+    status, _, err, _ = measure("em", ANSWERS, "--field", "aliases=alises")
+    assert status == 2 and "no field 'alises' in any of 3 rows" in err
+
+
 def test_the_fever_scorers_example_from_a_file(measure):
     assert values(measure("fever", CLAIMS)[3]) == {
         "label accuracy": 1,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tandem.metrics import agreement, alpha, answers, coverage, fever, letters, rouge, translation, values
 from tandem.metrics.columns import Field
+from tandem.metrics.pairs import several
 from tandem.stats import Interval, mean, proportion
 
 Rows: TypeAlias = NDArray[np.intp]
@@ -90,7 +91,11 @@ def _mean(column: NDArray[np.float64], rows: Rows, most: float = 1.0) -> Interva
 
 def _answers(columns: Columns, options: Options) -> Measured:
     closed = answers.CLOSED if options.closed else ()
-    found = answers.score_answers(columns["prediction"], columns["reference"], closed=closed)
+    references = columns["reference"]
+    if any(columns["aliases"]):
+        both = zip(references, columns["aliases"], strict=True)
+        references = [[*several(one), *(several(more) if more else ())] for one, more in both]
+    found = answers.score_answers(columns["prediction"], references, closed=closed)
     return Measured(lambda rows: {"exact match": _shares(found.em, rows), "F1": _mean(found.f1, rows)}, "%")
 
 
@@ -258,6 +263,10 @@ def _labels_wrong(columns: Columns, options: Options) -> Sequence[str]:
 _PREDICTION = Field("prediction", "text", values.text)
 _REFERENCE = Field("reference", "text, or a list of texts of which any will do", values.texts)
 _TEXTS = (_PREDICTION, _REFERENCE)
+_ACCEPTED = (
+    *_TEXTS,
+    Field("aliases", "further accepted answers: text, or a list; null", values.more_texts, optional=True),
+)
 _PREDICTED = Field("predicted_label", "text", values.text)
 _GOLD = Field("label", "SUPPORTS, REFUTES or NOT ENOUGH INFO", values.fever_label)
 _SCORED = (
@@ -269,14 +278,14 @@ _SQUAD = "Rajpurkar et al. 2016 §6.1; SQuAD's normalising"
 CATALOGUE: dict[str, Metric] = {
     "em": Metric(
         "answers equal to an accepted one after normalising",
-        _TEXTS,
+        _ACCEPTED,
         _answers,
         _SQUAD,
         only=("exact match",),
     ),
     "f1": Metric(
         "words in common with the best accepted answer",
-        _TEXTS,
+        _ACCEPTED,
         _answers,
         f"{_SQUAD}; Yang et al. 2018 for --closed",
         ("closed",),

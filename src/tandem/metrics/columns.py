@@ -93,7 +93,7 @@ class Columns:
         for each in fields:
             name = names.get(each.role, each.role)
             column = self.values[name]
-            if not each.optional and all(value is MISSING for value in column):
+            if (not each.optional or each.role in names) and all(value is MISSING for value in column):
                 self._no_such_field(name, each)
             found.append([each.convert(v) if v is not MISSING else None if each.optional else v for v in column])
         unusable = Unusable()

@@ -38,6 +38,11 @@ def texts(value: Any) -> Any:
     return value
 
 
+def more_texts(value: Any) -> Any:
+    """A text or a list of texts, which may be empty or null: none."""
+    return [] if value is None or value == [] else texts(value)
+
+
 def number(value: Any) -> Any:
     """A number; infinities have an order and may be there, NaN has none."""
     if type(value) not in (int, float):
