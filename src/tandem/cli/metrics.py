@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tandem.metrics.catalogue import Options
     from tandem.metrics.measuring import Report
+    from tandem.metrics.metric import Options
     from tandem.results import Table
 
 LEVELS = ("nominal", "ordinal", "interval", "ratio")
@@ -96,7 +96,8 @@ def _options(options: argparse.Namespace, names: list[str]) -> Options:
     from dataclasses import fields
 
     from tandem.errors import UserError
-    from tandem.metrics.catalogue import CATALOGUE, Options
+    from tandem.metrics.catalogue import CATALOGUE
+    from tandem.metrics.metric import Options
 
     plain = Options()
     heeded = {option for name in names for option in CATALOGUE[name].options}

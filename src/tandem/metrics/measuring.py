@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from tandem.errors import UserError
-from tandem.metrics.catalogue import CATALOGUE, Measured, Metric, Options, Rows
+from tandem.metrics.catalogue import CATALOGUE
 from tandem.metrics.columns import MISSING, Unusable, read_columns
+from tandem.metrics.metric import Measured, Metric, Options, Rows
 from tandem.stats import Interval
 
 
