@@ -252,3 +252,33 @@ def test_a_forked_process_is_told_to_make_its_own(sandbox):
             os._exit(7)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == 7
+
+
+def test_tests_that_write_into_their_own_report_are_broken(sandbox):
+    for junk in ("junk", "[]", '{"test":"x"}', '{"test":1e999}'):
+        meddling = "import os\nfor n in range(3, 20):\n"
+        meddling += f"    try: os.write(n, {junk!r}.encode() + b'\\n')\n    except OSError: pass"
+        assert sandbox.submit(RIGHT, Tests((meddling,), entry=("f",))).result().outcome == "broken"
+
+
+def test_a_program_that_empties_every_module_ends_like_any_other(sandbox):
+    program = "import sys\nfor m in list(sys.modules.values()):\n    for n in list(vars(m)):\n"
+    program += "        if n[:2] != '__': setattr(m, n, None)"
+    assert asyncio.run(sandbox.run(program)).outcome in ("error", "died")
+    assert sandbox.submit(RIGHT, ADDS_ONE).result().passed
+    assert sandbox.lost == 0
+
+
+def test_what_a_program_leaves_for_its_end_is_done(sandbox):
+    program = "import atexit, threading, time\natexit.register(print, 'bye')\n"
+    program += "threading.Thread(target=lambda: (time.sleep(0.1), print('late'))).start()\n"
+    assert asyncio.run(sandbox.run(program)).out == "late\nbye\n"
+
+
+def test_the_order_of_a_set_is_the_same_in_every_warm_process():
+    program = "print(list({'a', 'b', 'c', 'd', 'e', 'f', 'g'}))"
+    printed = set()
+    for _ in range(2):
+        with Sandbox(workers=1) as fresh:
+            printed.add(asyncio.run(fresh.run(program)).out)
+    assert len(printed) == 1

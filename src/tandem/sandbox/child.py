@@ -5,12 +5,14 @@ Runs in the child. A layer that cannot be put on ends the child before it has se
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import mmap
 import os
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -43,6 +45,15 @@ def become(role: str, place: Confinement, held: dict[str, Any], handles: Sequenc
         with contextlib.suppress(OSError):
             os.write(2, f"sandbox: {error}\n".encode())
         os._exit(1)
+    leave, status = os._exit, 1  # held here: a program may have emptied every module it can find
+    try:
+        status = _play(role, handles)
+    finally:
+        leave(status & 0xFF)
+
+
+def _play(role: str, handles: Sequence[int]) -> int:
+    """Play a role to its end; the exit status it asks for."""
     status = 0
     try:
         (_ROLES.get(role) or sys.modules[role].play)(list(handles))
@@ -57,7 +68,7 @@ def become(role: str, place: Confinement, held: dict[str, Any], handles: Sequenc
         sys.stdout.flush()
     with contextlib.suppress(BaseException):
         sys.stderr.flush()
-    os._exit(status & 0xFF)
+    return status
 
 
 def _confine(place: Confinement, held: dict[str, Any], handles: Sequence[int]) -> None:
@@ -129,7 +140,11 @@ def _program(handles: list[int]) -> None:
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
     sys.argv = ["program"]
-    candidate.load(_all(code), "__main__")
+    try:
+        candidate.load(_all(code), "__main__")
+    finally:  # what an interpreter does at its end
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
 
 
 def _outputs(out: int, err: int) -> None:

@@ -107,8 +107,11 @@ class Sandbox:
         job = Job(roles, texts, ((held.output,), (_REPORT,)), held, self._is_large(program))
 
         def verdict(ended: Ended) -> Verdict:
-            report = [json.loads(line) for line in ended.outputs[1].split(b"\n")[:-1]]
-            return judge(tests, report, ended.told, _text(ended.outputs[0]))
+            try:
+                report = [json.loads(line) for line in ended.outputs[1].split(b"\n")[:-1]]
+                return judge(tests, report, ended.told, _text(ended.outputs[0]))
+            except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
+                return Verdict("broken", (), "a test wrote into its own report")
 
         return self._submit(job, verdict, infrastructure)
 

@@ -78,7 +78,7 @@ class Relayed:
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None and process.stderr is not None
-        errors = asyncio.create_task(process.stderr.read(1 << 16))
+        errors = asyncio.create_task(process.stderr.read())
         while line := await process.stdout.readline():
             told = json.loads(line)
             answer = self._waiting.pop(told.pop("id"))
@@ -116,7 +116,7 @@ async def serve() -> None:
 
     loop = asyncio.get_running_loop()
     requests = asyncio.StreamReader(limit=_LONGEST_LINE)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(requests), sys.stdin)
+    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(requests), sys.stdin)
     # the container is the boundary that is asked for; inside it every layer it allows is put on besides
     async with Sandbox(required=("limits", "deadline")) as sandbox:
         running: set[asyncio.Task[None]] = set()
@@ -125,6 +125,7 @@ async def serve() -> None:
             running.add(task)
             task.add_done_callback(running.discard)
         await asyncio.gather(*running)
+    pipe.close()
 
 
 async def _answer(sandbox: Any, request: dict[str, Any]) -> None:

@@ -73,7 +73,7 @@ class Warm:
         clean |= {name: os.environ[name] for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ}
         path = [*(p for p in sys.path if p and Path(p).exists()), str(Path(__file__).parents[2])]
         start = f"import sys; sys.path[:] = {path!r}; from tandem.sandbox import worker; worker.main()"
-        command = [sys.executable, "-I", "-S", "-c", start, str(there.fileno())]
+        command = [sys.executable, "-s", "-S", "-P", "-c", start, str(there.fileno())]
         with tempfile.TemporaryFile() as errors:
             self._process = subprocess.Popen(
                 command, env=clean, pass_fds=[there.fileno()], stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
