@@ -22,7 +22,7 @@ from tandem.evaluate.multiple_choice.shots import SEED, drawn
 from tandem.evaluate.multiple_choice.subjects import CATEGORIES, SUBJECTS
 from tandem.lm import connect
 from tandem.lm.model import Model
-from tandem.lm.scripted import ABLE, Rule, Scripted
+from tandem.lm.scripted import ABLE, Rule, Scripted, words
 from tandem.store import Store
 from tandem.types import Abilities, Text
 
@@ -202,6 +202,13 @@ def test_an_item_is_never_among_its_own_examples_where_one_more_is_drawn():
         assert item not in [rows[place] for place in places]
 
 
+def test_one_example_more_is_drawn_and_the_item_or_the_last_is_left_out():
+    rows = [{"n": n} for n in range(8)]
+    expected = random.Random(SEED)
+    for item, places in zip(rows, drawn(rows, rows, 5, spare=True, file="pool")):
+        assert list(places) == [place for place in expected.sample(range(8), 6) if rows[place] != item][:5]
+
+
 def test_truthfulqa_takes_no_shots_and_says_so(data):
     task = load(data, "truthfulqa_mc2", shots=5)
     assert task.shots == 0
@@ -251,6 +258,14 @@ def test_a_question_among_the_examples_is_told_loudly(data):
     (note,) = figures.notes(asked(task, model()))
     assert note.startswith("CONTAMINATED: 1 of 3 items")
     assert "1 of them in their own prompt" in note
+
+
+def test_an_item_among_the_examples_of_others_is_told_apart_from_one_in_its_own_prompt(data):
+    for old in data.glob("mmlu_dev.*"):
+        old.unlink()
+    dev = [{**MMLU[0], "subject": "sociology"}, {**MMLU[1], "question": "Which has a boat?"}]
+    write(data / "mmlu_dev.jsonl", dev)
+    assert load(data, "mmlu", shots=1).overlaps == (("anatomy/0", "sociology/0", "same question"),)
 
 
 # ── Scores ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -344,7 +359,10 @@ def test_an_item_whose_call_fails_is_missing_and_not_wrong(data):
 
 def test_a_prompt_that_does_not_fit_is_cut_and_counted(data):
     scored = asked(load(data, "mmlu", shots=3), model(context=20))
-    assert scored.cut == 5
+    assert [one.cut for one in scored.records] == [
+        len(words(context + continuation)) - 21
+        for ((context, continuation), *_) in (one.asked.pairs for one in scored.records)
+    ]  # the last word is predicted, not read
     assert "CUT: 5 of 5" in figures.notes(scored)[0]
 
 
