@@ -83,3 +83,8 @@ def test_the_interval_is_the_same_every_time():
 def test_no_tasks_are_refused():
     with pytest.raises(UserError, match="no tasks"):
         mean_pass_at_k([], 1)
+
+
+def test_one_task_says_nothing_of_others():
+    found = mean_pass_at_k([(6, 3)], 1)
+    assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)

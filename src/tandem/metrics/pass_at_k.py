@@ -36,10 +36,10 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 def mean_pass_at_k(counts: Sequence[tuple[int, int]], k: int, *, seed: int = 0) -> Interval:
     """Mean over tasks, each given as (samples, samples that pass), with its 95 % interval.
 
-    The interval is a bootstrap over tasks: it says how much the figure depends on which tasks were asked, and
-    includes the noise of sampling as far as tasks differ by it. Where every task is wholly solved or not at all, as
-    with one sample each, it is Wilson's, which is honest at 0 and at 1; one task says nothing of others. Raises UserError as `pass_at_k`, and on no
-    tasks.
+    The interval is a bootstrap over tasks: it says how much the figure depends on which tasks were asked, and includes
+    the noise of sampling as far as tasks differ by it. Where every task is wholly solved or not at all, as with one
+    sample each, it is Wilson's, which is honest at 0 and at 1; one task says nothing of others. Raises UserError as
+    `pass_at_k`, and on no tasks.
     """
     if not counts:
         raise UserError(f"no tasks to take pass@{k} over")
