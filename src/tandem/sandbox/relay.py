@@ -97,6 +97,8 @@ class Relayed:
         if self._process is not None:
             assert self._process.stdin is not None
             self._process.stdin.close()
+            with contextlib.suppress(ConnectionError):
+                await self._process.stdin.wait_closed()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), 10)
             if self._process.returncode is None:
