@@ -72,7 +72,9 @@ def test_other_processes_are_out_of_reach_when(attack, confined):
 
 
 def test_a_thread_ends_with_its_run(confined):
-    program = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\nprint('started')"
+    program = (
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\nprint('started')"
+    )
     began = time.monotonic()
     ran = asyncio.run(confined.run(program))
     assert (ran.out, ran.outcome) == ("started\n", "passed")
