@@ -98,6 +98,7 @@ def test_several_tasks_make_one_table(place, evaluate):
     assert "| mbpp           | 1-text-test-all-tests | 3 " in out
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_the_middle_goes_on_and_asks_nothing_twice(place, evaluate):
     slow = place / "slow.toml"
     slow.write_text((place / "rules.toml").read_text().replace("answers =", "delay = 0.4\nanswers ="))

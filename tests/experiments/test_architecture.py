@@ -111,6 +111,7 @@ def test_a_training_that_diverges_is_counted_as_lost(text: trials.Text) -> None:
     assert table.rows[0][:2] == ("XGen's choices (1 lost)", "lost")
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_it_prints(
     pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -124,6 +124,7 @@ def test_documents_measured_by_position_are_twice_the_longest_length(text: trial
     assert rows.tokens.shape[1] == 64
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_it_prints(
     pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

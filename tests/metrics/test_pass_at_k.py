@@ -64,6 +64,7 @@ def test_with_one_sample_a_task_the_interval_is_wilsons():
     assert found.high == pytest.approx(0.0370, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_in_about_95_of_100_repetitions():
     rng = random.Random(5)
     truth, held = 0.5, 0  # a task's chance is uniform in 0..1, so the mean over all tasks is one half
