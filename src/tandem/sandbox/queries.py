@@ -16,6 +16,7 @@ import asyncio
 import json
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,7 +37,7 @@ _MESSAGE = 16 << 10
 """Bytes kept for what a message says besides its rows."""
 
 
-class _Asked:
+class _Asked(ABC):
     """A data set, the warm processes that hold it, and one way to ask."""
 
     guards: ClassVar[frozenset[str]]
@@ -82,11 +83,13 @@ class _Asked:
         parts = {str(name): str(text) for name, text in found.rows}
         return Schema(self._summary(parts) + ("" if found.complete else " The list is not complete."), parts)
 
+    @abstractmethod
     def _summary(self, parts: dict[str, str]) -> str:
-        raise NotImplementedError
+        """One or two sentences in front of the parts."""
 
+    @abstractmethod
     def _find(self, copies: Path) -> datasets.Dataset:
-        raise NotImplementedError
+        """What the given paths hold, made ready for the engine."""
 
     async def _ask(self, request: dict[str, Any]) -> Rows:
         sandbox, dataset = self._sandbox, self._dataset
