@@ -61,3 +61,12 @@ class CallFailed(Failure):
         """The HTTP status, when there was one."""
         self.begun = begun
         """Whether an answer had been begun, which may have to be paid."""
+
+
+class SourceFailed(Failure):
+    """A source could not answer: down, slow, limited, or not saying what it should. Not the same as nothing found."""
+
+    def __init__(self, problem: str, *, kind: str, where: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(problem, where=where, remedy=remedy)
+        self.kind = kind
+        """What failed, for counting: rate-limit, server, timeout, connection, malformed, refused, key."""

@@ -221,6 +221,14 @@ class Finding:
     """Where it stands: a page, a table, a document."""
     score: float | None = None
     """The source's own relevance, higher is better."""
+    source: str = ""
+    """Name of the source that gave it."""
+    place: str = ""
+    """Where a person can look at it: `FILE:LINE`, `FILE#page=3`, a URL, a table's row."""
+    query: str = ""
+    """The query it answers, as it was sent."""
+    as_of: str = ""
+    """Date or version of the text, where known."""
 
 
 @dataclass(frozen=True)
