@@ -279,3 +279,29 @@ def test_the_list_names_every_metric_with_its_fields_and_source(capsys):
     for name, metric in CATALOGUE.items():
         assert f"{name}: {metric.about} ({metric.source})" in out
         assert all(field.role in out for field in metric.fields)
+
+
+SAMPLES = [{"task_id": f"T/{n // 4}", "passed": n in (0, 1, 5)} for n in range(12)]
+
+
+def test_samples_of_tasks_give_pass_at_k_whatever_their_order(measure):
+    status, out, _, found = measure("pass@k", SAMPLES, "--k", "1,2")
+    assert status == 0
+    # tasks have 4 samples of which 2, 1, 0 pass: means of 2/4, 1/4, 0 and of 5/6, 3/6, 0
+    assert values(found) == {"pass@1": pytest.approx(0.25), "pass@2": pytest.approx(4 / 9)}
+    assert found["figures"][0]["n"] == 3
+    assert "3 tasks, 4 samples each" in out
+    assert values(measure("pass@k", SAMPLES[::-1], "--k", "1,2")[3]) == values(found)
+
+
+def test_without_k_the_usual_ones_are_given_as_far_as_samples_go(measure):
+    assert list(values(measure("pass@k", SAMPLES)[3])) == ["pass@1"]
+    twelve = [{"task_id": 1, "passed": 0}] * 12
+    assert list(values(measure("pass@k", twelve)[3])) == ["pass@1", "pass@10"]
+
+
+@pytest.mark.parametrize(("k", "said"), [("5", "needs at least 5 samples"), ("0", "is '0'"), ("a", "is 'a'")])
+def test_a_k_that_cannot_be_is_refused(measure, k, said):
+    status, _, err, _ = measure("pass@k", SAMPLES, "--k", k)
+    assert status == 2
+    assert said in err

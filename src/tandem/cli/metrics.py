@@ -35,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--choices", type=int, metavar="N", help="letters: how many choices, where a row does not say")
     add("--first", type=int, default=5, metavar="N", help="fever: predicted sentences that count (default 5)")
     add("--labels", metavar="LIST", help="kappa, alpha: all labels in order, with commas between")
+    add("--k", metavar="LIST", help="pass@k: which k, with commas between (default: 1, 10, 100 as far as samples go)")
     add("--level", default="nominal", choices=LEVELS, help="alpha: what ratings measure (default nominal)")
 
 
@@ -106,6 +107,7 @@ def _options(options: argparse.Namespace, names: list[str]) -> Options:
         given["labels"] = tuple(dict.fromkeys(label.strip() for label in given["labels"].split(",") if label.strip()))
         if len(given["labels"]) < 2:
             raise UserError(f"is {options.labels!r}", where="--labels", remedy="give at least two, as in no,maybe,yes")
+    given["k"] = _ks(given["k"])
     for name, value in given.items():
         if value != getattr(plain, name) and name not in heeded:
             raise UserError(f"says nothing to {', '.join(names)}", where=f"--{name}", remedy="see: tandem metrics list")
@@ -114,6 +116,16 @@ def _options(options: argparse.Namespace, names: list[str]) -> Options:
     if given["first"] < 1:
         raise UserError(f"is {given['first']}", where="--first", remedy="give at least 1; FEVER counts 5")
     return Options(**given)
+
+
+def _ks(given: str | None) -> tuple[int, ...]:
+    """The k of pass@k, in order."""
+    from tandem.errors import UserError
+
+    parts = [part.strip() for part in (given or "").split(",") if part.strip()]
+    if given is not None and not (parts and all(part.isdecimal() and int(part) > 0 for part in parts)):
+        raise UserError(f"is {given!r}", where="--k", remedy="give whole numbers from 1, as in 1,10,100")
+    return tuple(sorted({int(part) for part in parts}))
 
 
 def _fields(options: argparse.Namespace, names: list[str]) -> dict[str, str]:
@@ -165,7 +177,7 @@ def _write(options: argparse.Namespace, names: list[str], report: Report) -> Non
     from tandem import __version__
     from tandem.runs import file_hash, write_whole
 
-    heeded = ("closed", "lowercase", "tokenize", "stem", "choices", "first", "labels", "level")
+    heeded = ("closed", "lowercase", "tokenize", "stem", "choices", "first", "labels", "level", "k")
     unusable = report.unusable
     content = {
         "tandem": __version__,

@@ -17,6 +17,7 @@ from tandem.metrics import agreement, alpha, answers, coverage, fever, letters, 
 from tandem.metrics.columns import Field
 from tandem.metrics.metric import Columns, Measured, Metric, Options, Rows
 from tandem.metrics.pairs import several
+from tandem.metrics.pass_at_k import KS, mean_pass_at_k
 from tandem.stats import Interval, mean, proportion
 
 
@@ -128,6 +129,26 @@ def _coverage(columns: Columns, _: Options) -> Measured:
 def _roc(columns: Columns, _: Options) -> Measured:
     scores, right = np.array(columns["score"]), np.array(columns["correct"])
     return Measured(lambda rows: {"ROC-AUC": coverage.roc_auc(scores[rows], right[rows])})
+
+
+def _pass_at_k(columns: Columns, options: Options) -> Measured:
+    passed = np.array(columns["passed"])
+    numbers = {task: number for number, task in enumerate(dict.fromkeys(columns["task_id"]))}
+    task_of = np.array([numbers[task] for task in columns["task_id"]])
+
+    def counts(rows: Rows) -> list[tuple[int, int]]:
+        n = np.bincount(task_of[rows], minlength=len(numbers))
+        right = np.bincount(task_of[rows], weights=passed[rows], minlength=len(numbers))
+        return [(int(a), int(c)) for a, c in zip(n, right, strict=True) if a]
+
+    def figures(rows: Rows) -> dict[str, Interval]:
+        found = counts(rows)
+        ks = options.k or tuple(k for k in KS if k <= min(n for n, _ in found))
+        return {f"pass@{k}": mean_pass_at_k(found, k) for k in ks}
+
+    sizes = sorted({n for n, _ in counts(np.arange(len(passed)))})
+    samples = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    return Measured(figures, "%", (f"pass@k: {len(numbers):,} tasks, {samples} samples each",))
 
 
 def _kappa(columns: Columns, options: Options) -> Measured:
@@ -274,6 +295,16 @@ CATALOGUE: dict[str, Metric] = {
         "Zhao et al. 2023, Verify-and-Edit",
     ),
     "roc-auc": Metric("how often right answers score above wrong ones", _SCORED, _roc, "Mann and Whitney 1947"),
+    "pass@k": Metric(
+        "chance that one of k samples of a task passes, averaged over tasks",
+        (
+            Field("task_id", "text or a number; rows of one task are its samples", values.label),
+            Field("passed", "true or false, 1 or 0", values.verdict),
+        ),
+        _pass_at_k,
+        "Chen et al. 2021 §2.1",
+        ("k",),
+    ),
     "kappa": Metric(
         "Cohen's κ of two raters, plain and by distance",
         (Field("rater_1", "a label", values.label), Field("rater_2", "a label", values.label)),

@@ -40,6 +40,8 @@ class Options:
     """All labels in order."""
     level: Level = "nominal"
     """What ratings measure."""
+    k: tuple[int, ...] = ()
+    """The k of pass@k; none: 1, 10, 100 as far as every task has samples."""
 
 
 @dataclass(frozen=True)

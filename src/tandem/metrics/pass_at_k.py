@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from tandem.errors import UserError
 from tandem.stats import Interval, bootstrap, proportion
 
+KS = (1, 10, 100)
+"""The k that are usually reported, as far as there are samples."""
 DRAWS = 10_000
 """Bootstrap draws over tasks."""
 
