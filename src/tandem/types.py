@@ -297,7 +297,11 @@ class Answer:
     confidence: float | None = None
     """Between 0 and 1, when the method has one."""
     outcome: str = "answered"
-    """Named outcome: answered, unparsed, truncated, refused, failed."""
+    """Named outcome: answered, abstained, unparsed, truncated, refused, failed."""
+    findings: tuple[Finding, ...] = ()
+    """What it rests on, for a person to open."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the method tells besides, as JSON values: votes, gate score, the answer before editing."""
 
 
 Method: TypeAlias = Callable[[Question, LM, Sequence[Source]], Awaitable[Answer]]

@@ -1,0 +1,144 @@
+"""The kinds of answers: how a question is shown, how an answer is read, and which two answers are the same.
+
+    short      a name, a number, a few words; two are the same in SQuAD's normal form
+    label      one of a claim's labels, the question's `choices`
+    letter     the letter of one of the question's `choices`, which are shown with it, in every prompt
+    sentence   free text; two are the same when half of their words are (token F1)
+
+A question's kind is `meta["answer"]` where that is one of these, else `letter` with choices and `short` without.
+What is no valid label or option is read as nothing, never as the nearest one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from tandem.errors import UserError
+from tandem.metrics.answers import exact_match, token_f1
+from tandem.metrics.letters import read_letter
+from tandem.metrics.normalise import answer_form
+from tandem.types import Question
+
+Name: TypeAlias = Literal["short", "label", "letter", "sentence"]
+ALIKE = 0.5
+"""Token F1 from which two sentences say the same."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of answer."""
+
+    name: Name
+    """Its name."""
+    asks: str
+    """What the question is called in a prompt."""
+    read: Callable[[str, Question], str]
+    """The answer in what was written, in its own form; empty when there is none."""
+    same: Callable[[str, str], bool]
+    """Whether two answers that were read agree."""
+    right: Callable[[str, Question], float]
+    """Between 0 and 1: an answer that was read against the question's accepted ones."""
+
+
+def of(question: Question) -> Kind:
+    """The kind of a question. Raises UserError where labels or options are wanted and there are none."""
+    wanted = str(question.meta.get("answer", ""))
+    name = wanted if wanted in KINDS else "letter" if question.choices else "short"
+    if name in ("label", "letter") and not question.choices:
+        remedy = "give the labels or options as `choices`"
+        raise UserError(f"a {name} is wanted, and there are no choices", where=f"question {question.id}", remedy=remedy)
+    return KINDS[name]
+
+
+def shown(question: Question, *, context: bool = False) -> str:
+    """The question with everything that belongs to it: its options, and with `context` its passages."""
+    kind = of(question)
+    lines = [f"Passage: {_one_line(passage)}" for passage in question.context] if context else []
+    lines.append(f"{kind.asks}: {_one_line(question.text)}")
+    if kind.name == "letter":
+        lines += [f"({letter(i)}) {_one_line(choice)}" for i, choice in enumerate(question.choices)]
+    return "\n".join(lines)
+
+
+def letter(place: int) -> str:
+    """The letter of an option."""
+    return chr(ord("A") + place)
+
+
+def gold(question: Question) -> tuple[str, ...]:
+    """The accepted answers as this kind writes them: the letter where an option's text is given."""
+    if of(question).name != "letter":
+        return question.answers
+    return tuple(_as_letter(answer, question) or answer for answer in question.answers)
+
+
+# ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _short(written: str, question: Question) -> str:
+    line = next((line.strip() for line in written.splitlines() if line.strip()), "")
+    return line.removesuffix(".").strip()
+
+
+def _sentence(written: str, question: Question) -> str:
+    return " ".join(written.split())
+
+
+def _label(written: str, question: Question) -> str:
+    """The one label that stands in the text; `not enough info` does not hold a label that is a part of it."""
+    line = _short(written, question)
+    form = f" {answer_form(line)} "
+    found = []
+    for label in sorted(question.choices, key=len, reverse=True):
+        if f" {answer_form(label)} " in form:
+            found.append(label)
+            form = form.replace(f" {answer_form(label)} ", " ")
+    return found[0] if len(found) == 1 else ""
+
+
+def _letter(written: str, question: Question) -> str:
+    line = _short(written, question)
+    return _as_letter(line, question) or read_letter(line, len(question.choices))[0]
+
+
+def _as_letter(answer: str, question: Question) -> str:
+    """The letter of an answer that is a letter, or an option's text."""
+    texts = [answer_form(choice) for choice in question.choices]
+    if (form := answer_form(answer)) in texts and texts.count(form) == 1:
+        return letter(texts.index(form))
+    single = answer.strip().strip("().").upper()
+    return single if single in [letter(i) for i in range(len(texts))] else ""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _same_form(one: str, other: str) -> bool:
+    return answer_form(one) == answer_form(other)
+
+
+def _says_the_same(one: str, other: str) -> bool:
+    return token_f1(one, other) >= ALIKE
+
+
+def _exactly(answer: str, question: Question) -> float:
+    return float(bool(answer) and bool(gold(question)) and exact_match(answer, gold(question)))
+
+
+def _overlap(answer: str, question: Question) -> float:
+    return token_f1(answer, question.answers) if answer and question.answers else 0.0
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("short", "Question", _short, _same_form, _exactly),
+        Kind("label", "Claim", _label, _same_form, _exactly),
+        Kind("letter", "Question", _letter, _same_form, _exactly),
+        Kind("sentence", "Question", _sentence, _says_the_same, _overlap),
+    )
+}
+"""All kinds, by name."""

@@ -1,0 +1,144 @@
+"""Asking several sources for what one step needs, and keeping the few findings that bear on it.
+
+All sources are asked at once. Each has its own outcome, and they are told apart: `found`, `nothing` (it looked and has
+none), `query-invalid` (after one repair), a kind of failure (`timeout`, `rate-limit`, …), `not asked`. A failing source
+never takes the others with it. Findings are put together without repeats and ranked against a target by shared words,
+rare ones more (BM25 over what was found), or left in the sources' own order.
+
+A finding's text is data. It stands in prompts on one line of its own, so that nothing in it can look like a turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, TypeAlias
+
+from tandem.errors import SourceFailed
+from tandem.sandbox.rows import QueryError
+from tandem.trace import note, outcome, step
+from tandem.types import LM, Finding, Source
+
+Target: TypeAlias = Literal["question", "sentence", "source"]
+"""What findings are ranked against: the checking question, the step itself, or nothing (the source's own order)."""
+
+
+class QueryWriter(Protocol):
+    """Turns a need into a query of a source's language."""
+
+    async def write(self, need: str, source: Source, lm: LM, refused: tuple[str, str] | None = None) -> str:
+        """The query."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the sources say together."""
+
+    findings: tuple[Finding, ...]
+    """Best first, without repeats, at most as many as were wanted."""
+    outcomes: tuple[tuple[str, str], ...]
+    """(source, outcome) of every source."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether no source could look at all."""
+        return bool(self.outcomes) and all(how not in ("found", "nothing") for _, how in self.outcomes)
+
+
+async def look_up(
+    need: str,
+    sources: Sequence[Source],
+    lm: LM,
+    writer: QueryWriter,
+    *,
+    target: str | None = None,
+    top: int = 3,
+    fetch: int = 10,
+) -> Evidence:
+    """The `top` findings for a need out of `fetch` of each source, ranked against `target` (None: as they come)."""
+    with step("look up", need=need):
+        each = await asyncio.gather(*(_ask(need, source, lm, writer, fetch) for source in sources))
+        pool = _without_repeats([found for findings, _ in each for found in findings])
+        best = pool if target is None else ranked(pool, target)
+        outcomes = tuple((source.name, how) for source, (_, how) in zip(sources, each, strict=True))
+        note(outcomes=dict(outcomes), findings=[_told(found) for found in best[:top]])
+        return Evidence(tuple(best[:top]), outcomes)
+
+
+async def _ask(need: str, source: Source, lm: LM, writer: QueryWriter, limit: int) -> tuple[tuple[Finding, ...], str]:
+    """One source's findings and its outcome; its failure is an outcome, too."""
+    refused: tuple[str, str] | None = None
+    for _ in range(2):
+        with step("ask source", source=source.name, language=source.language):
+            query = await writer.write(need, source, lm, refused)
+            note(query=query)
+            if not query:
+                outcome("no-query")
+                return (), "no-query"
+            try:
+                result = await source.look_up(query, limit)
+            except QueryError as e:
+                refused = (query, str(e))
+                note(refused=e.problem)
+                outcome("query-invalid")
+                continue
+            except SourceFailed as e:
+                note(failed=e.problem)
+                outcome(e.kind)
+                return (), e.kind
+            note(found=len(result.findings), complete=result.complete)
+            stamped = [replace(f, source=f.source or source.name, query=f.query or query) for f in result.findings]
+            return tuple(stamped), "found" if stamped else "nothing"
+    return (), "query-invalid"
+
+
+def ranked(findings: Sequence[Finding], target: str) -> list[Finding]:
+    """Findings by how well they fit a text, best first; equals stay in order. BM25 with k1 1.2, b 0.75."""
+    texts = [Counter(_words(f"{found.title} {found.text}")) for found in findings]
+    if not texts:
+        return []
+    mean = sum(text.total() for text in texts) / len(texts) or 1.0
+    wanted = dict.fromkeys(_words(target))
+    rarity = {w: math.log(1 + (len(texts) - d + 0.5) / (d + 0.5)) for w in wanted if (d := sum(w in t for t in texts))}
+
+    def fit(text: Counter[str]) -> float:
+        norm = 1.2 * (0.25 + 0.75 * text.total() / mean)
+        return sum(idf * text[w] * 2.2 / (text[w] + norm) for w, idf in rarity.items())
+
+    order = sorted(range(len(findings)), key=lambda i: -fit(texts[i]))
+    return [findings[i] for i in order]
+
+
+def passages(findings: Sequence[Finding]) -> str:
+    """Findings as numbered lines of a prompt."""
+    return "\n".join(
+        f"Passage {n}: {' '.join(f'{found.title}: {found.text}'.split()) if found.title else ' '.join(found.text.split())}"
+        for n, found in enumerate(findings, 1)
+    )
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def _without_repeats(findings: Sequence[Finding]) -> list[Finding]:
+    kept: dict[str, Finding] = {}
+    for found in findings:
+        kept.setdefault(" ".join(found.text.split()), found)
+    return list(kept.values())
+
+
+def _told(found: Finding) -> dict[str, object]:
+    told = {
+        "text": found.text,
+        "title": found.title,
+        "source": found.source,
+        "place": found.place,
+        "score": found.score,
+    }
+    return {key: value for key, value in told.items() if value not in (None, "")}

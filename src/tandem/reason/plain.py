@@ -1,0 +1,82 @@
+"""Answering from what the model knows: directly, by a chain of thought, by the majority of several chains.
+
+`standard` (Brown et al. 2020), `cot` (Wei et al. 2022), `cot_sc` (Wang et al. 2023), and the question how sure the
+model says it is. Sources are not used; they stand in the signature because every method has the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tandem.reason.agreement import Vote, vote
+from tandem.reason.asking import draw, is_chat, prompt
+from tandem.reason.chains import Asking, Chain, direct, sample
+from tandem.reason.kinds import shown
+from tandem.trace import note, step
+from tandem.types import LM, Answer, Question, Source
+
+
+async def standard(question: Question, lm: LM, sources: Sequence[Source] = (), *, asking: Asking) -> Answer:
+    """The answer at once."""
+    return answer(await direct(question, lm, asking))
+
+
+async def cot(question: Question, lm: LM, sources: Sequence[Source] = (), *, asking: Asking) -> Answer:
+    """The answer at the end of the likeliest chain."""
+    (chain,) = await sample(question, lm, asking, 1, 0.0)
+    return answer(chain)
+
+
+async def cot_sc(
+    question: Question,
+    lm: LM,
+    sources: Sequence[Source] = (),
+    *,
+    asking: Asking,
+    samples: int = 5,
+    temperature: float = 0.7,
+) -> Answer:
+    """The answer most chains give; its confidence is their share."""
+    _, found = await self_consistency(question, lm, asking, samples, temperature)
+    return voted(found)
+
+
+async def self_consistency(
+    question: Question, lm: LM, asking: Asking, samples: int, temperature: float
+) -> tuple[tuple[Chain, ...], Vote]:
+    """Chains and their vote."""
+    chains = await sample(question, lm, asking, samples, temperature)
+    found = vote(question, chains)
+    with step("vote"):
+        note(count=found.count, n=found.n, mass=found.mass, answer=found.best.answer)
+    return chains, found
+
+
+def answer(chain: Chain, confidence: float | None = None) -> Answer:
+    """A chain as an answer."""
+    facts = {"answer_logprob": chain.answer_logprob} if chain.answer_logprob is not None else {}
+    return Answer(chain.answer, chain.rationale, confidence, chain.outcome, facts=facts)
+
+
+def voted(found: Vote) -> Answer:
+    """A vote as an answer."""
+    made = answer(found.best, found.share)
+    facts = {**made.facts, "count": found.count, "n": found.n, "mass": found.mass}
+    return Answer(made.text, made.rationale, made.confidence, made.outcome, facts=facts)
+
+
+async def says_confident(question: Question, chain: Chain, lm: LM, asking: Asking) -> float | None:
+    """How sure the model says it is of a chain's answer, 0 to 1; None where it says no number.
+
+    The baseline of asking directly: models say that they are sure whether they are right or not.
+    """
+    with step("ask how sure"):
+        given = f"{shown(question, context=asking.context)}\nProposed answer: {chain.answer}"
+        task = "How sure are you that the proposed answer is right? Give a number from 0 (no) to 100 (certain)."
+        put = prompt(lm, task, (), given, "Sure:", chat=asking.chat)
+        (came,) = await draw(lm, put, max_tokens=8, stop=() if is_chat(put) else ("\n",), seed=asking.seed)
+        number = re.search(r"\d+(?:\.\d+)?", came.text)
+        sure = float(number[0]) / 100 if number and float(number[0]) <= 100 else None
+        note(written=came.text, sure=sure)
+        return sure
