@@ -8,9 +8,10 @@ from tandem.http.pace import Limits
 
 if TYPE_CHECKING:
     from tandem.http.caller import Caller
+    from tandem.http.reader import Reader
     from tandem.http.reply import Reply, Stats
 
-__all__ = ["Caller", "Limits", "Reply", "Stats"]
+__all__ = ["Caller", "Limits", "Reader", "Reply", "Stats"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,6 +20,10 @@ def __getattr__(name: str) -> Any:
         from tandem.http.caller import Caller
 
         return Caller
+    if name == "Reader":
+        from tandem.http.reader import Reader
+
+        return Reader
     if name in ("Reply", "Stats"):
         from tandem.http import reply
 

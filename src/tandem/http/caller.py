@@ -54,10 +54,10 @@ class _Call:
 
     url: URL = field(repr=False)
     body: Mapping[str, Any] = field(repr=False)
-    tokens: int
-    safe: bool
-    began: float
-    end: float | None
+    tokens: int = 0
+    safe: bool = True
+    began: float = 0.0
+    end: float | None = None
     doing: str = "waiting for a turn"
     tries: int = 0
     read: int = 0
@@ -149,18 +149,21 @@ class Caller:
         put together by what `streamed` makes, and not asked for again once part of it was given out.
         Raises CallFailed, whose kind is rate-limit, server, timeout, connection, malformed, refused, key or not-found.
         """
+        call = _Call(self._url(path), body, tokens, safe_to_repeat, streamed=streamed)
+        return await self._answer(call, self.deadline if deadline is None else deadline)
+
+    async def _answer(self, call: _Call, seconds: float | None) -> Reply:
+        """What comes of a call by its deadline."""
         loop = asyncio.get_running_loop()
-        seconds = self.deadline if deadline is None else deadline
-        began = loop.time()
-        end = None if seconds is None else began + seconds
-        call = _Call(self._url(path), body, tokens, safe_to_repeat, began, end, streamed=streamed)
+        call.began = loop.time()
+        call.end = None if seconds is None else call.began + seconds
         self.stats.calls += 1
         try:
             line = self._lines.get(loop) or await self._open(loop)
-            if end is None:
+            if call.end is None:
                 result = await self._until_answered(line, call)
             else:
-                async with asyncio.timeout_at(end):
+                async with asyncio.timeout_at(call.end):
                     result = await self._until_answered(line, call)
         except TimeoutError:
             result = _late(call, seconds or 0.0)
@@ -256,20 +259,15 @@ class Caller:
             line.pace.leave(ticket, outcome, pause)
 
     async def _send(self, session: aiohttp.ClientSession, call: _Call) -> Reply | Fault:
-        data = _encoded(call.body)  # now, since a thousand waiting requests would hold a thousand copies
-        body = data if len(data) < LARGE_BODY else io.BytesIO(data)
         call.doing, call.read, call.answer = "waiting for an answer", 0, None
-        accept = ACCEPT if call.streamed else None
         try:
-            async with session.post(
-                call.url, data=body, headers=accept, allow_redirects=False, proxy=self._proxy
-            ) as response:
+            async with self._request(session, call) as response:
                 call.doing = "reading the answer"
                 headers: Mapping[str, str] = response.headers
                 if self._secrets.within(b"\n".join([value for _, value in response.raw_headers])):
                     headers = CIMultiDict((name, self._secrets.remove(value)) for name, value in headers.items())
                 if not 200 <= response.status < 300:
-                    return judged(response.status, headers, await self._error_body(response, call), safe=call.safe)
+                    return self._judged(response.status, headers, await self._error_body(response, call), call)
                 raw, value = b"", None
                 if call.streamed and response.content_type == "text/event-stream":
                     call.answer = call.streamed()
@@ -287,11 +285,26 @@ class Caller:
         if call.read > self.limits.body_bytes:
             return Fault("malformed", f"its answer is longer than {size(self.limits.body_bytes)}", begun=call.begun)
         if value is None:
-            value = parsed(self._secrets.remove_bytes(raw), headers, response.status, safe=call.safe)
+            value = self._parsed(self._secrets.remove_bytes(raw), headers, response.status, call)
         if isinstance(value, Fault):
             return value
         seconds = asyncio.get_running_loop().time() - call.began
         return Reply(response.status, value, headers, seconds, call.tries)
+
+    def _request(self, session: aiohttp.ClientSession, call: _Call) -> Any:
+        """The request, to be entered."""
+        data = _encoded(call.body)  # now, since a thousand waiting requests would hold a thousand copies
+        body = data if len(data) < LARGE_BODY else io.BytesIO(data)
+        accept = ACCEPT if call.streamed else None
+        return session.post(call.url, data=body, headers=accept, allow_redirects=False, proxy=self._proxy)
+
+    def _judged(self, status: int, headers: Mapping[str, str], raw: bytes, call: _Call) -> Fault:
+        """What a refusal means."""
+        return judged(status, headers, raw, safe=call.safe)
+
+    def _parsed(self, raw: bytes, headers: Mapping[str, str], status: int, call: _Call) -> dict[str, Any] | Fault:
+        """What an answer holds."""
+        return parsed(raw, headers, status, safe=call.safe)
 
     async def _events(
         self, response: aiohttp.ClientResponse, headers: Mapping[str, str], call: _Call, answer: Streamed
