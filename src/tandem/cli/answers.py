@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections import Counter
 
-    from tandem.store import Record
+    from tandem.store import Record, Store
 
 NAMED = 20
 """Lines that cannot be read are named up to so many, and counted beyond."""
@@ -30,7 +31,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action.add_argument("file", type=Path, metavar="FILE", help="a file of recorded answers")
     for action in (show, export):
         action.add_argument("--model", metavar="NAME", help="of this model only")
-        action.add_argument("--only", choices=("answers", "setbacks", "scores"), help="of this kind only")
+        kinds = ("answers", "setbacks", "scores", *(("lookups",) if action is export else ()))
+        action.add_argument("--only", choices=kinds, help="of this kind only")
     show.add_argument("--containing", metavar="TEXT", help="with this text in prompt or answer")
     show.add_argument("--limit", type=int, default=10, metavar="N", help="at most so many (default 10)")
     show.add_argument("--whole", action="store_true", help="do not shorten long texts")
@@ -55,13 +57,20 @@ def _stats(options: argparse.Namespace) -> None:
 
     with Store(options.file, read_only=True) as store:
         counted = store.stats()
-        print(f"{options.file}: {size(options.file.stat().st_size)}, {len(counted)} model{'s' * (len(counted) != 1)}")
+        print(f"{options.file}: {size(options.file.stat().st_size)}, {_named(store)}")
         for name, counts in counted.items():
             print(f"{printable(name)}")
             for line in _lines(counts):
                 print(f"  {line}")
             if len(served := store.served(name)) > 1:
                 print(f"  turned out to be, in this order: {', '.join(map(printable, served))}")
+
+
+def _named(store: Store) -> str:
+    """How many models and sources a file knows."""
+    models, sources = len(store.names()), len(store.sources())
+    told = f"{models} model{'s' * (models != 1)}"
+    return told + (f", {sources} source{'s' * (sources != 1)}" if sources else "")
 
 
 def _lines(counts: Counter[str]) -> Iterator[str]:
@@ -165,7 +174,9 @@ def _export(options: argparse.Namespace) -> None:
         try:
             out: IO[bytes] = sys.stdout.buffer if part is None else undo.enter_context(part.open("wb"))
             n = 0
-            for n, record in enumerate(store.records(options.model, only=options.only), 1):  # noqa: B007
+            looked_up = store.lookups() if options.model is None and options.only in (None, "lookups") else ()
+            recorded = () if options.only == "lookups" else store.records(options.model, only=options.only)
+            for n, record in enumerate(itertools.chain(recorded, looked_up), 1):  # noqa: B007
                 out.write(to_line(record))
             out.flush()
             if part is not None:

@@ -3,7 +3,7 @@
     models      names of models                    served     which models a name turned out to be, first one first
     requests    what was asked, as canonical JSON
     draws       answers, by request and sample     setbacks   refusals, filtered texts and failures
-    scored      scores of continuations
+    scored      scores of continuations            lookups     what sources were asked (see `store.lookups`)
     answers, refusals, failures, scores: views that join these for people (`select * from answers limit 5`)
 
 Write-ahead logging with synchronous=FULL: what is committed survives `kill -9` and power loss. What this does not do:
@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tandem.errors import Failure, TandemError, UserError
+from tandem.store import lookups
 
 VERSION = 1
 """Of the tables; a file of a later one is refused."""
@@ -129,6 +130,10 @@ def prepare(connection: sqlite3.Connection, path: Path, patience: float) -> None
             if not check(connection, path):  # another process may have been first
                 for statement in _SCHEMA:
                     connection.execute(statement)
+    if not lookups.present(connection):
+        with transaction(connection):
+            for statement in lookups.SCHEMA:
+                connection.execute(statement)
     until = time.monotonic() + patience
     while True:  # the switch does not wait for other processes' locks by itself
         try:

@@ -4,6 +4,8 @@
      {…}, "served_model": …, "notes": […], "tokens": [[text, logprob, start, end], …] | null, "at": …}
     {"kind": "failed", …, "error": {"kind": …, "problem": …, "status": …, "where": …, "remedy": …}, "at": …}
     {"kind": "score", "model": …, "request": {…}, "continuation": …, "logprob": …, "tokens": …, "greedy": …, "at": …}
+    {"kind": "look-up", "source": …, "request": {…}, "result": {…}, "at": …}
+    {"kind": "look-up failed", "source": …, "request": {…}, "error": {…}, "at": …}
 
 Reading is strict: a field that is missing, unknown or of another type spoils its line, which is reported by file and
 line; the others are read. Nothing is lost on the way out and in again. What this does not do: know what a request may
@@ -17,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias, get_args
 
 from tandem.errors import CallFailed
+from tandem.store.lookups import Lookup
 from tandem.store.records import Record, Request, Sample, Scored, number, token_list, tokens_of
 from tandem.text import canonical
 from tandem.types import Completion, Finish, Score, Usage
@@ -26,6 +29,7 @@ Check: TypeAlias = Callable[[str, Any], Request]
 Bad: TypeAlias = Callable[[str, str], None]
 """Hears of a line that cannot be read: its place (file:line) and why."""
 
+LOOKUP, FAILED_LOOKUP = "look-up", "look-up failed"
 LONGEST = 256 << 20
 """Bytes; a longer line is not read."""
 LATEST = 253_402_300_800
@@ -33,8 +37,12 @@ LATEST = 253_402_300_800
 _USAGE = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
 
 
-def to_line(record: Record) -> bytes:
+def to_line(record: Record | Lookup) -> bytes:
     """A record as one line, its end included."""
+    if isinstance(record, Lookup):
+        part = {"result": record.result} if record.answered else {"error": record.error}
+        asked = {"source": record.request.name, "request": json.loads(record.request.body), "at": record.at}
+        return canonical(asked | part | {"kind": LOOKUP if record.answered else FAILED_LOOKUP}) + b"\n"
     common = {"model": record.request.name, "request": json.loads(record.request.body), "at": record.at}
     if isinstance(record, Scored):
         score = record.score
@@ -65,7 +73,7 @@ def to_line(record: Record) -> bytes:
     return canonical(common | told) + b"\n"
 
 
-def from_lines(lines: Iterable[bytes], source: str, check: Check, bad: Bad) -> Iterator[Record]:
+def from_lines(lines: Iterable[bytes], source: str, check: Check, bad: Bad) -> Iterator[Record | Lookup]:
     """The records of a file's lines, one at a time; lines that cannot be read go to `bad`, empty ones nowhere."""
     for at, line in enumerate(lines, 1):
         if not line.strip():
@@ -76,7 +84,7 @@ def from_lines(lines: Iterable[bytes], source: str, check: Check, bad: Bad) -> I
             bad(f"{source}:{at}", str(e))
 
 
-def from_line(line: bytes, check: Check) -> Record:
+def from_line(line: bytes, check: Check) -> Record | Lookup:
     """The record of one line. Raises ValueError, saying what is wrong, when it holds none."""
     if len(line) > LONGEST:
         raise ValueError("the line is too long")
@@ -90,6 +98,8 @@ def from_line(line: bytes, check: Check) -> Record:
         raise ValueError("not a JSON object")
     fields = _Fields(told)
     kind = fields.take("kind", str)
+    if kind in (LOOKUP, FAILED_LOOKUP):
+        return _lookup(kind, fields)
     request = check(fields.take("model", str), fields.take("request", dict))
     at = float(fields.take("at", int, float))
     if not 0 <= at < LATEST:
@@ -111,6 +121,17 @@ def from_line(line: bytes, check: Check) -> Record:
         raise ValueError(f"unknown kind {kind!r}")
     fields.end()
     return record
+
+
+def _lookup(kind: str, fields: _Fields) -> Lookup:
+    request = Request.of(fields.take("source", str), fields.take("request", dict))
+    at = float(fields.take("at", int, float))
+    result = fields.take("result", dict) if kind == LOOKUP else None
+    error = fields.take("error", dict) if kind == FAILED_LOOKUP else None
+    fields.end()
+    if not 0 <= at < LATEST:
+        raise ValueError(f"at is no time: {at:g}")
+    return Lookup(request, result, error, at)
 
 
 class _Fields:

@@ -28,7 +28,8 @@ from types import TracebackType
 from typing import Literal, TypeAlias
 
 from tandem.errors import CallFailed, UserError
-from tandem.store import database, rows
+from tandem.store import database, lookups, rows
+from tandem.store.lookups import Lookup
 from tandem.store.records import Record, Request, Sample, Scored, cell_text, digest, text_cell
 from tandem.store.writer import Writer
 from tandem.types import Completion, Score
@@ -77,6 +78,10 @@ class Store:
             if not database.check(self._reader, self.path):
                 raise UserError("holds no recorded answers", where=str(self.path), remedy="name another file")
             (self._setbacks,) = self._reader.execute("SELECT coalesce(max(id), 0) FROM setbacks").fetchone()
+            self._lookup_failures = 0
+            if lookups.present(self._reader):
+                query = "SELECT coalesce(max(id), 0) FROM lookup_failures"
+                (self._lookup_failures,) = self._reader.execute(query).fetchone()
             undo.pop_all()
             self._file = _identity(self.path)
         self._writer = (
@@ -144,6 +149,39 @@ class Store:
         """Record scores, like `put`."""
         return self._writing().schedule(lambda c: [rows.put_scored(c, s) for s in scored])
 
+    # ── Look-ups ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def find_lookup(self, request: Request, *, retry_failed: bool = False) -> Lookup | None:
+        """The look-up on record; with `retry_failed`, failures recorded before the store was opened are passed over."""
+        after = self._lookup_failures if retry_failed or self.retry_failed else 0
+        with self._reading() as reader:
+            return lookups.find(reader, request, failures_after=after) if lookups.present(reader) else None
+
+    def put_lookup(self, lookup: Lookup) -> asyncio.Future[Lookup]:
+        """Record a look-up; the future resolves after the commit and gives what stands."""
+        return self._writing().schedule(lambda c: lookups.put(c, lookup))
+
+    def put_lookup_now(self, lookup: Lookup) -> Lookup:
+        """The same outside of an event loop: waits for the commit."""
+        return self._writing().submit(lambda c: lookups.put(c, lookup)).result()
+
+    def lookups(self, source: str | None = None) -> Iterator[Lookup]:
+        """All look-ups, of one source or all: results, then failures, each in order of arrival."""
+        for table in ("lookups", "lookup_failures"):
+            last = 0
+            while True:
+                with self._reading() as reader:
+                    found = lookups.page(reader, table, last, source, _BATCH)
+                if not found:
+                    break
+                yield from (lookup for _, lookup in found)
+                last = found[-1][0]
+
+    def sources(self) -> tuple[str, ...]:
+        """All sources that were asked, in order of appearance."""
+        with self._reading() as reader:
+            return lookups.sources(reader)
+
     # ── Everything ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def names(self) -> tuple[str, ...]:
@@ -176,7 +214,7 @@ class Store:
                 yield from found
                 last = batch[-1][0]
 
-    def add(self, records: Iterable[Record]) -> tuple[int, int]:
+    def add(self, records: Iterable[Record | Lookup]) -> tuple[int, int]:
         """Take over records of another file: how many are new, and how many stood already. Nothing that stands changes.
 
         Memory does not grow with their number.
@@ -193,10 +231,13 @@ class Store:
         return new, read - new
 
     def stats(self) -> dict[str, Counter[str]]:
-        """Per model: requests, answers, truncated, refusal, filter, failures by kind, scores, tokens read, written."""
+        """Per model: requests, answers, truncated, refusal, filter, failures by kind, scores, tokens read, written.
+
+        Per source: look-ups, failures by kind.
+        """
         counted: dict[str, Counter[str]] = {}
         with self._reading() as reader:
-            for query in rows.STATS:
+            for query in (*rows.STATS, *(lookups.STATS if lookups.present(reader) else ())):
                 for name, what, n in reader.execute(query):
                     if n:
                         counted.setdefault(cell_text(name), Counter())[what] += n
@@ -271,8 +312,8 @@ def _inherit() -> None:
 os.register_at_fork(after_in_child=_inherit)
 
 
-def _add(batch: list[Record], connection: sqlite3.Connection) -> int:
-    return sum(rows.add(connection, record) for record in batch)
+def _add(batch: list[Record | Lookup], connection: sqlite3.Connection) -> int:
+    return sum(lookups.add(connection, r) if isinstance(r, Lookup) else rows.add(connection, r) for r in batch)
 
 
 def _close(process: int, reader: sqlite3.Connection, lock: threading.Lock, writer: Writer | None) -> None:
