@@ -22,6 +22,7 @@ COMMANDS = {
     "ask": "put one question to any model: the embedded one, a folder, a server, an API",
     "generate": "answer a file of prompts with any model; recorded, budgeted, resumed",
     "evaluate": "measure a model, or given samples, on benchmarks: programs run in a sandbox",
+    "compare": "two or more runs on the same items: what changed, and could it be chance",
     "metrics": "measure predictions in a file: exact match, F1, FEVER, BLEU, chrF++, ROUGE, pass@k, AUC, κ, α",
     "chat": "talk to any model: a run's folder, a model's folder, a server, an API",
     "tune": "instruction-tune a model on conversations, in full or with LoRA",

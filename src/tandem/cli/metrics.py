@@ -107,7 +107,7 @@ def _options(options: argparse.Namespace, names: list[str]) -> Options:
         given["labels"] = tuple(dict.fromkeys(label.strip() for label in given["labels"].split(",") if label.strip()))
         if len(given["labels"]) < 2:
             raise UserError(f"is {options.labels!r}", where="--labels", remedy="give at least two, as in no,maybe,yes")
-    given["k"] = _ks(given["k"])
+    given["k"] = whole_numbers("--k", given["k"])
     for name, value in given.items():
         if value != getattr(plain, name) and name not in heeded:
             raise UserError(f"says nothing to {', '.join(names)}", where=f"--{name}", remedy="see: tandem metrics list")
@@ -118,13 +118,13 @@ def _options(options: argparse.Namespace, names: list[str]) -> Options:
     return Options(**given)
 
 
-def _ks(given: str | None) -> tuple[int, ...]:
-    """The k of pass@k, in order."""
+def whole_numbers(option: str, given: str | None) -> tuple[int, ...]:
+    """Numbers from 1 with commas between, as the k of pass@k, in order; none where nothing was given."""
     from tandem.errors import UserError
 
     parts = [part.strip() for part in (given or "").split(",") if part.strip()]
     if given is not None and not (parts and all(part.isdecimal() and int(part) > 0 for part in parts)):
-        raise UserError(f"is {given!r}", where="--k", remedy="give whole numbers from 1, as in 1,10,100")
+        raise UserError(f"is {given!r}", where=option, remedy="give whole numbers from 1, as in 1,10,100")
     return tuple(sorted({int(part) for part in parts}))
 
 
