@@ -1,4 +1,4 @@
-"""Chain-of-Knowledge (Li et al., ICLR 2024; first called Knowledge Adapting): correct each step before the next is made.
+"""Chain-of-Knowledge (Li et al., ICLR 2024; first called Knowledge Adapting): correct each step before the next one.
 
     chains  ← n samples; if they agree: the majority's answer
     domains ← which fields of knowledge does the question need?

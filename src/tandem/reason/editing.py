@@ -99,7 +99,7 @@ def decided(text: str, before: str, findings: tuple[Finding, ...], *, whole: boo
 
 
 def concluded(found: Vote, edits: Sequence[Edited], final: Chain | None, settings: Editing) -> Answer:
-    """The answer after editing, or the one before where nothing may change. `final` is None where nothing was edited."""
+    """The answer after editing, or the one before where nothing may change; without edits `final` is None."""
     before = voted(found)
     findings = tuple(dict.fromkeys(finding for edit in edits for finding in edit.findings))
     facts = {

@@ -116,10 +116,8 @@ def ranked(findings: Sequence[Finding], target: str) -> list[Finding]:
 
 def passages(findings: Sequence[Finding]) -> str:
     """Findings as numbered lines of a prompt."""
-    return "\n".join(
-        f"Passage {n}: {' '.join(f'{found.title}: {found.text}'.split()) if found.title else ' '.join(found.text.split())}"
-        for n, found in enumerate(findings, 1)
-    )
+    told = [f"{found.title}: {found.text}" if found.title else found.text for found in findings]
+    return "\n".join(f"Passage {n}: {' '.join(text.split())}" for n, text in enumerate(told, 1))
 
 
 def _words(text: str) -> list[str]:
