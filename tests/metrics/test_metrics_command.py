@@ -135,8 +135,9 @@ def test_the_published_toy_vector(measure):
 
 def test_translations_name_sacrebleus_signature(measure):
     rows = [{"prediction": "the cat sat on the mat", "reference": ["a cat sat on the mat", "the cat is here"]}]
-    _, out, _, found = measure("bleu,sentence-bleu,chrf,chrf++,rouge", rows)
-    assert list(values(found)) == ["BLEU", "mean sentence BLEU", "chrF", "chrF++", "ROUGE-1", "ROUGE-2", "ROUGE-L"]
+    _, out, _, found = measure("bleu,sentence-bleu,chrf,chrf++,rouge,rouge-lsum", rows)
+    names = ["BLEU", "mean sentence BLEU", "chrF", "chrF++", "ROUGE-1", "ROUGE-2", "ROUGE-L", "ROUGE-Lsum"]
+    assert list(values(found)) == names
     assert "sacrebleu: nrefs:2|case:mixed|eff:no|tok:13a|smooth:exp|version:" in out
 
 

@@ -7,7 +7,7 @@ from nltk.stem.porter import PorterStemmer
 from rouge_score import rouge_scorer
 
 from tandem.errors import UserError
-from tandem.metrics.rouge import common_subsequence, rouge_scores, rouge_words
+from tandem.metrics.rouge import common_subsequence, rouge_lsum, rouge_scores, rouge_words, subsequence
 from tandem.metrics.stem import stem
 
 WORDS = [
@@ -38,6 +38,33 @@ def test_scores_are_those_of_the_package(prediction, references, stemmed):
     assert found.f[0].tolist() == pytest.approx([theirs[kind].fmeasure for kind in kinds], abs=1e-12)
     assert found.precision[0].tolist() == pytest.approx([theirs[kind].precision for kind in kinds], abs=1e-12)
     assert found.recall[0].tolist() == pytest.approx([theirs[kind].recall for kind in kinds], abs=1e-12)
+
+
+summaries = st.lists(st.lists(st.sampled_from("abcd"), max_size=6).map(" ".join), max_size=4).map("\n".join)
+
+
+@settings(max_examples=120, deadline=None)
+@given(summaries, st.lists(summaries, min_size=1, max_size=3))
+def test_scores_by_sentence_are_those_of_the_package(prediction, references):
+    theirs = rouge_scorer.RougeScorer(["rougeLsum"]).score_multi(references, prediction)["rougeLsum"]
+    found = rouge_lsum([prediction], [references])
+    assert found.f[0].tolist() == pytest.approx([theirs.fmeasure], abs=1e-12)
+    assert found.precision[0].tolist() == pytest.approx([theirs.precision], abs=1e-12)
+    assert found.recall[0].tolist() == pytest.approx([theirs.recall], abs=1e-12)
+
+
+def test_lins_example_of_the_union_of_subsequences():
+    # Lin 2004, §3.2: w1 w2 w3 w4 w5 has 4 of its words in common with the two sentences together.
+    found = rouge_lsum(["w1 w2 w6 w7 w8\nw1 w3 w8 w9 w5"], ["w1 w2 w3 w4 w5"])
+    assert found.recall[0, 0] == 4 / 5
+
+
+@given(st.lists(st.integers(0, 4), max_size=40), st.lists(st.integers(0, 4), max_size=40))
+def test_the_common_subsequence_is_one_and_the_longest(a, b):
+    common = [a[i] for i in subsequence(a, b)]
+    rest = iter(b)
+    assert all(token in rest for token in common)
+    assert len(common) == common_subsequence(a, b)
 
 
 ENDINGS = [

@@ -8,7 +8,7 @@ from tandem.metrics.fever import score_claims
 from tandem.metrics.letters import read_letter, score_letters
 from tandem.metrics.normalise import answer_form, normalise_answer
 from tandem.metrics.pass_at_k import mean_pass_at_k, pass_at_k
-from tandem.metrics.rouge import rouge_scores
+from tandem.metrics.rouge import rouge_lsum, rouge_scores
 from tandem.metrics.translation import chrf, corpus_bleu, mean_sentence_bleu
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "pass_at_k",
     "read_letter",
     "roc_auc",
+    "rouge_lsum",
     "rouge_scores",
     "score_answers",
     "score_claims",

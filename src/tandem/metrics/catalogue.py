@@ -107,9 +107,18 @@ def _chrf(word_order: int) -> Callable[[Columns, Options], Measured]:
 
 def _rouge(columns: Columns, options: Options) -> Measured:
     found = rouge.rouge_scores(columns["prediction"], columns["reference"], stemmed=options.stem)
+    return _rouge_figures(found, rouge.KINDS)
+
+
+def _rouge_lsum(columns: Columns, options: Options) -> Measured:
+    found = rouge.rouge_lsum(columns["prediction"], columns["reference"], stemmed=options.stem)
+    return _rouge_figures(found, (rouge.LSUM,))
+
+
+def _rouge_figures(found: rouge.Rouge, kinds: Sequence[str]) -> Measured:
     problem = f"{found.empty:,} rows have a reference without a letter a-z or digit, which ROUGE cannot match"
     return Measured(
-        lambda rows: {name: _mean(found.f[:, i], rows) for i, name in enumerate(rouge.KINDS)},
+        lambda rows: {name: _mean(found.f[:, i], rows) for i, name in enumerate(kinds)},
         "%",
         (problem,) if found.empty else (),
     )
@@ -288,6 +297,9 @@ CATALOGUE: dict[str, Metric] = {
     "chrf": Metric("chrF, character n-grams", _TEXTS, _chrf(0), "Popović 2015; as sacrebleu", ("lowercase",)),
     "chrf++": Metric("chrF++, with words", _TEXTS, _chrf(2), "Popović 2017; as sacrebleu", ("lowercase",)),
     "rouge": Metric("ROUGE-1, -2, -L, mean F", _TEXTS, _rouge, "Lin 2004; rouge-score's rules", ("stem",)),
+    "rouge-lsum": Metric(
+        "ROUGE-Lsum, a line a sentence, mean F", _TEXTS, _rouge_lsum, "Lin 2004 §3.2; rouge-score's rules", ("stem",)
+    ),
     "auc": Metric(
         "mean accuracy over coverage, most certain answers first",
         _SCORED,
