@@ -69,4 +69,4 @@ class SourceFailed(Failure):
     def __init__(self, problem: str, *, kind: str, where: str | None = None, remedy: str | None = None) -> None:
         super().__init__(problem, where=where, remedy=remedy)
         self.kind = kind
-        """What failed, for counting: rate-limit, server, timeout, connection, malformed, refused, key."""
+        """What failed, for counting: rate-limit, server, timeout, connection, malformed, refused, key, not-recorded."""

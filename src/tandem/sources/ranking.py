@@ -1,0 +1,58 @@
+"""Few texts, held in memory, ranked against a question: BM25 (Robertson and Zaragoza 2009), k1 1.2, b 0.75.
+
+For cards, a page's passages, a result's rows. What this does not do: live on disk (`passages:` does), or stem.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+K1, B = 1.2, 0.75
+
+
+class Ranking:
+    """An index of texts by their words."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._where: dict[str, array[int]] = defaultdict(lambda: array("I"))
+        self._often: dict[str, array[int]] = defaultdict(lambda: array("I"))
+        self._lengths = array("I")
+        for n, text in enumerate(texts):
+            counted = Counter(words(text))
+            self._lengths.append(counted.total())
+            for word, often in counted.items():
+                self._where[word].append(n)
+                self._often[word].append(often)
+        self._mean = sum(self._lengths) / len(self._lengths) if self._lengths else 1.0
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def best(self, question: str, most: int) -> list[tuple[int, float]]:
+        """Numbers and scores of the texts that share a word with a question, best first; equals stay in order."""
+        scores: dict[int, float] = defaultdict(float)
+        for word in dict.fromkeys(words(question)):
+            if word not in self._where:
+                continue
+            where = self._where[word]
+            rarity = math.log(1 + (len(self) - len(where) + 0.5) / (len(where) + 0.5))
+            for n, often in zip(where, self._often[word], strict=True):
+                norm = K1 * (1 - B + B * self._lengths[n] / (self._mean or 1.0))
+                scores[n] += rarity * often * (K1 + 1) / (often + norm)
+        return sorted(scores.items(), key=lambda item: (-item[1], item[0]))[: max(0, most)]
+
+
+def folded(text: str) -> str:
+    """A text as it is compared: compatibility forms, case and accents make no difference."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return unicodedata.normalize("NFKC", "".join(c for c in apart if not unicodedata.combining(c)))
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, folded."""
+    return re.findall(r"\w+", folded(text))

@@ -1,0 +1,201 @@
+"""Sources on record: every look-up is committed before it is given out, and never sent twice.
+
+    recorder = Recorder(store)
+    source = Recorded(Wikipedia(…), recorder)       # asks, and records
+    source = Replayed.read("answers.db#wikipedia")  # answers from the record only; what is missing is an error
+
+A look-up is keyed by the source's name (and the hash of what it holds, for sources that have an `identity`), its
+language, the query and the limit; a question's own part of a source by the question's text and paragraphs besides.
+Failures and refused queries are outcomes: recorded, given again, asked again only with `retry_failed`. Identical
+look-ups under way in one event loop are one. What this does not do: pace, rank, or know what a query means. Rejected:
+a smaller limit out of a larger answer (sources rank by what they are asked for), and joining across event loops: who
+comes second there asks again, and gets what was committed first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+from tandem.errors import SourceFailed, UserError
+from tandem.sandbox.rows import QueryError
+from tandem.sources import as_json
+from tandem.store import Lookup, Request, Store
+from tandem.text import fingerprint
+from tandem.types import Question, Result, Schema, Source
+
+NOT_RECORDED = frozenset({"key", "not-recorded"})
+"""Kinds of failure that lie in the set-up: recorded, they would outlive their cause."""
+AGAIN = "recorded earlier, not asked again; retry_failed (--retry-failed) asks again"
+
+
+@dataclass(eq=False)
+class _UnderWay:
+    """One question that is being asked, and how many wait for it."""
+
+    task: asyncio.Task[Lookup]
+    waiting: int = 0
+
+
+class Recorder:
+    """What named sources were asked: off the record, out of a look-up under way, or asked now and committed."""
+
+    def __init__(self, store: Store | None, *, retry_failed: bool = False) -> None:
+        """Without a store nothing is kept, and identical look-ups under way are still one."""
+        self.store = store
+        self.retry_failed = retry_failed
+        self._under_way: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _UnderWay]] = WeakKeyDictionary()
+
+    async def once(
+        self, name: str, body: Mapping[str, Any], ask: Callable[[], Awaitable[Mapping[str, Any]]]
+    ) -> Mapping[str, Any]:
+        """The outcome of asking a source: what `ask` returns, or returned earlier. Raises what it raised, then or now.
+
+        `ask` may raise SourceFailed or QueryError, which are outcomes; anything else is raised and leaves no record.
+        """
+        request = Request.of(name, body)
+        if (found := self._recorded(request)) is not None:
+            return _given(found, AGAIN)
+        calls = self._under_way.setdefault(asyncio.get_running_loop(), {})
+        call = calls.get(request.key)
+        if call is None:
+            call = calls[request.key] = _UnderWay(asyncio.create_task(self._ask(request, ask)))
+            call.task.add_done_callback(lambda task: _landed(calls, request.key, task))
+        call.waiting += 1
+        try:
+            return _given(await asyncio.shield(call.task), "")
+        except asyncio.CancelledError:
+            call.waiting -= 1
+            if not call.waiting and not call.task.done():
+                if calls.get(request.key) is call:
+                    del calls[request.key]  # who comes next does not join what is being given up
+                call.task.cancel()
+            raise
+
+    async def many(
+        self,
+        name: str,
+        bodies: Sequence[Mapping[str, Any]],
+        ask: Callable[[list[int]], Awaitable[Sequence[Mapping[str, Any]]]],
+    ) -> list[Mapping[str, Any]]:
+        """Outcomes of several questions that a source can be asked together; `ask` gets the positions of what lacks."""
+        calls = self._under_way.setdefault(asyncio.get_running_loop(), {})
+        requests = [Request.of(name, body) for body in bodies]
+        lacking = [i for i, one in enumerate(requests) if one.key not in calls and self._recorded(one) is None]
+        together = asyncio.ensure_future(ask(lacking)) if lacking else None
+
+        async def picked(i: int) -> Mapping[str, Any]:
+            if together is None or i not in lacking:  # it was under way, and was given up
+                return (await ask([i]))[0]
+            return (await asyncio.shield(together))[lacking.index(i)]
+
+        return await asyncio.gather(*(self.once(name, body, partial(picked, i)) for i, body in enumerate(bodies)))
+
+    def once_now(self, name: str, body: Mapping[str, Any], ask: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """The same outside of an event loop; failures are raised and not recorded."""
+        request = Request.of(name, body)
+        if (found := self._recorded(request)) is not None:
+            return _given(found, AGAIN)
+        lookup = Lookup(request, ask(), None, time.time())
+        return _given(lookup if self.store is None else self.store.put_lookup_now(lookup), "")
+
+    def _recorded(self, request: Request) -> Lookup | None:
+        return None if self.store is None else self.store.find_lookup(request, retry_failed=self.retry_failed)
+
+    async def _ask(self, request: Request, ask: Callable[[], Awaitable[Mapping[str, Any]]]) -> Lookup:
+        try:
+            lookup = Lookup(request, await ask(), None, time.time())
+        except (SourceFailed, QueryError) as e:
+            lookup = Lookup(request, None, as_json.of_error(e), time.time())
+            if isinstance(e, SourceFailed) and e.kind in NOT_RECORDED:
+                return lookup
+        if self.store is None:
+            return lookup
+        try:
+            return await self.store.put_lookup(lookup)
+        except asyncio.CancelledError:
+            with contextlib.suppress(UserError):  # closed: then it is committed
+                await asyncio.wait([self.store.caught_up()])
+            raise
+
+
+class Recorded:
+    """A source whose look-ups are recorded."""
+
+    def __init__(self, source: Source, recorder: Recorder, *, part: str = "") -> None:
+        """`part` tells a question's own part of a source from the others."""
+        self.name = source.name
+        self.language: Literal["text", "sparql", "sql"] = source.language
+        self._source = source
+        self._recorder = recorder
+        self._part = part
+        self._key = recorded_name(source)
+
+    def describe(self) -> Schema:
+        """What it holds; recorded, too, since queries are written by it."""
+
+        def ask() -> dict[str, Any]:
+            return as_json.of_schema(self._source.describe())
+
+        return as_json.to_schema(self._recorder.once_now(self._key, schema_body(self.language, self._part), ask))
+
+    def about(self, question: Question) -> Source:
+        """The recorded part that belongs to one question, or itself."""
+        part = self._source.about(question)
+        return self if part is self._source else Recorded(part, self._recorder, part=part_of(question))
+
+    async def look_up(self, query: str, limit: int) -> Result:
+        """At most `limit` findings, asked for once and for all."""
+
+        async def ask() -> dict[str, Any]:
+            return as_json.of_result(await self._source.look_up(query, limit))
+
+        body = lookup_body(self.language, self._part, query, limit)
+        return as_json.to_result(await self._recorder.once(self._key, body, ask))
+
+    async def close(self) -> None:
+        """Close the source, where it holds something open."""
+        close = getattr(self._source, "close", None)
+        if close is not None:
+            await close()
+
+
+def recorded_name(source: Source) -> str:
+    """The name a source is recorded under: its own, and the hash of what it holds where it has one (`identity`)."""
+    held = getattr(source, "identity", "")
+    return f"{source.name}@{held[:12]}" if held else source.name
+
+
+def part_of(question: Question) -> str:
+    """What stands for a question's own part of a source."""
+    return fingerprint([question.id, question.text, list(question.context)])
+
+
+def lookup_body(language: str, part: str, query: str, limit: int) -> dict[str, Any]:
+    """The request of a look-up as it is keyed."""
+    return {"language": language, "query": query, "limit": limit} | ({"part": part} if part else {})
+
+
+def schema_body(language: str, part: str) -> dict[str, Any]:
+    """The request of a description as it is keyed."""
+    return {"language": language, "describe": True} | ({"part": part} if part else {})
+
+
+def _given(lookup: Lookup, remedy: str) -> Mapping[str, Any]:
+    if lookup.result is not None:
+        return lookup.result
+    assert lookup.error is not None, "a look-up has a result or an error"
+    raise as_json.to_error(lookup.error, remedy=remedy)
+
+
+def _landed(calls: dict[str, _UnderWay], key: str, task: asyncio.Task[Lookup]) -> None:
+    if key in calls and calls[key].task is task:
+        del calls[key]
+    if not task.cancelled():
+        task.exception()  # everybody who waited may be gone

@@ -1,0 +1,154 @@
+"""`replay:FILE[#NAME]`: recorded look-ups and nothing else; what is missing is an error that says so.
+
+The file is a store of answers, or a JSONL export of one. What this does not do: open a connection, or give a similar
+look-up instead of the one that is asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, NoReturn, cast
+
+from tandem.errors import SourceFailed, UserError
+from tandem.sources import as_json
+from tandem.sources.recorded import lookup_body, part_of, schema_body
+from tandem.store import Lookup, Request, Store
+from tandem.store.lines import from_lines
+from tandem.types import Question, Result, Schema, Source
+
+LOOKED_THROUGH = 5_000
+"""Recorded look-ups that are looked through for the nearest one when one is missing."""
+_SQLITE = b"SQLite format 3\x00"
+
+
+class Replayed:
+    """A source that answers from a record."""
+
+    def __init__(
+        self, store: Store, recorded: str, *, part: str = "", folder: TemporaryDirectory[str] | None = None
+    ) -> None:
+        """Answer from what `store` holds of the source recorded as `recorded`; `folder` goes when it is closed."""
+        self.name = recorded.rpartition("@")[0] or recorded
+        self.store = store
+        self._recorded = recorded
+        self._part = part
+        self._folder = folder
+        self._parts: bool | None = None
+        first = next(_lookups(store, recorded), None)
+        language = json.loads(first.request.body)["language"] if first is not None else "text"
+        self.language = cast(Literal["text", "sparql", "sql"], language)
+
+    @classmethod
+    def read(cls, file: str) -> Replayed:
+        """The record at `FILE` or `FILE#NAME`; the name may be left out where the file holds one source only.
+
+        Raises UserError: no such file, no record, no such source in it, or several and none named.
+        """
+        path, _, name = (file, "", "") if Path(file).exists() or "#" not in file else file.rpartition("#")
+        if not Path(path).is_file():
+            raise UserError("no such file", where=path, remedy="name a store of answers, or a JSONL export of one")
+        store, folder = _opened(Path(path))
+        try:
+            return cls(store, _chosen(store, name, path), folder=folder)
+        except BaseException:
+            store.close()
+            if folder is not None:
+                folder.cleanup()
+            raise
+
+    def describe(self) -> Schema:
+        """What it held. Raises SourceFailed where that is not recorded."""
+        return as_json.to_schema(self._find(schema_body(self.language, self._part)))
+
+    def about(self, question: Question) -> Source:
+        """The part of the record that belongs to one question, where there is one."""
+        if self._parts is None:
+            bodies = (json.loads(lookup.request.body) for lookup in _lookups(self.store, self._recorded))
+            self._parts = any(body.get("part") for body in bodies)
+        return Replayed(self.store, self._recorded, part=part_of(question)) if self._parts else self
+
+    async def look_up(self, query: str, limit: int) -> Result:
+        """The recorded findings. Raises what was raised then, or SourceFailed where nothing is recorded."""
+        return as_json.to_result(self._find(lookup_body(self.language, self._part, query, limit)))
+
+    async def close(self) -> None:
+        """Close the record."""
+        self.store.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _find(self, body: dict[str, Any]) -> Mapping[str, Any]:
+        found = self.store.find_lookup(Request.of(self._recorded, body))
+        if found is None:
+            self._missing(body)
+        if found.result is not None:
+            return found.result
+        assert found.error is not None, "a look-up has a result or an error"
+        raise as_json.to_error(found.error, remedy="as it was recorded")
+
+    def _missing(self, body: dict[str, Any]) -> NoReturn:
+        what = "its description" if "describe" in body else f"{body['query']!r} (limit {body['limit']})"
+        where = f"{self.store.path}, {self._recorded}"
+        raise SourceFailed(f"{what} is not recorded", kind="not-recorded", where=where, remedy=self._nearest(body))
+
+    def _nearest(self, body: dict[str, Any]) -> str | None:
+        if "query" not in body:
+            return "record a run that asks the source itself"
+        lookups = itertools.islice(_lookups(self.store, self._recorded), LOOKED_THROUGH)
+        bodies = [told for lookup in lookups if "query" in (told := json.loads(lookup.request.body))]
+        limits = sorted({told["limit"] for told in bodies if told["query"] == body["query"]})
+        if limits:
+            return f"this query is recorded with limit {', '.join(map(str, limits))}, or of another question's part"
+        near = difflib.get_close_matches(body["query"], {told["query"] for told in bodies}, n=1)
+        return f"the nearest recorded query: {near[0]!r}" if near else None
+
+
+def _lookups(store: Store, name: str) -> Iterator[Lookup]:
+    """Look-ups and descriptions of a source; not the pages it fetched for them."""
+    return (lookup for lookup in store.lookups(name) if '"language":' in lookup.request.body)
+
+
+def _chosen(store: Store, name: str, path: str) -> str:
+    """The source to answer for: named in full, by its own name where that is enough, or the only one."""
+    names = [known for known in store.sources() if next(_lookups(store, known), None) is not None]
+    if not names:
+        raise UserError(
+            "holds no recorded look-ups", where=path, remedy="record some: give a store when asking a source"
+        )
+    fitting = [known for known in names if name in (known, known.rpartition("@")[0], "")]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        near = difflib.get_close_matches(name, names, n=1)
+        listed = f"did you mean {near[0]}?" if near else f"it holds: {', '.join(names)}"
+        raise UserError(f"holds no look-ups of a source {name!r}", where=path, remedy=listed)
+    told = f"name one: replay:{path}#NAME, of {', '.join(fitting)}"
+    raise UserError(f"holds the look-ups of {len(fitting)} sources", where=path, remedy=told)
+
+
+def _opened(path: Path) -> tuple[Store, TemporaryDirectory[str] | None]:
+    """The store at a path; of a JSONL export, a passing one with the same look-ups, and its folder."""
+    with path.open("rb") as f:
+        if f.read(len(_SQLITE)) == _SQLITE:
+            return Store(path, read_only=True), None
+        f.seek(0)
+        folder: TemporaryDirectory[str] = TemporaryDirectory(prefix="tandem-replay-")
+        store = Store(Path(folder.name) / path.name)
+        try:
+            records = from_lines(f, str(path), Request.of, _refuse)
+            store.add(record for record in records if isinstance(record, Lookup))
+            store.flush()
+        except BaseException:
+            store.close()
+            folder.cleanup()
+            raise
+        return store, folder
+
+
+def _refuse(place: str, why: str) -> None:
+    raise UserError(why, where=place, remedy="name a store of answers, or what `tandem answers export` writes")
