@@ -1,0 +1,184 @@
+"""What a method's answers are worth: accuracy, F1, AUC, what editing fixed and broke, outcomes, and what it took.
+
+`fixed` and `broken` are counted where a method had an answer before it looked things up: wrong before and right now, and
+the other way round. AUC is the mean accuracy over coverage (Zhao et al. 2023), with the answer's log-probability as the
+score where every answer has one, else the method's confidence; answers without a score come last.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tandem.metrics.answers import score_answers
+from tandem.metrics.coverage import auc_over_coverage
+from tandem.reason import kinds
+from tandem.reason.running import Record
+from tandem.results import Cell, Example, Figure, Section, Table
+from tandem.stats import Interval, bootstrap, proportion
+
+EXAMPLES = 4
+"""Worked answers in a report."""
+_NAMES = {"short": "exact match", "label": "accuracy", "letter": "accuracy", "sentence": "token F1"}
+
+
+def figure(name: str, interval: Interval, unit: str = "%", note: str = "") -> Figure:
+    """An interval as a figure."""
+    return Figure(name, interval.value, unit, interval.low, interval.high, n=interval.n, note=note)
+
+
+def accuracy(records: Sequence[Record]) -> Figure | None:
+    """The main score of records with known answers, failed ones counted as wrong; None without any."""
+    scores = [record.right for record in records if record.right is not None]
+    if not scores:
+        return None
+    name = _NAMES[kinds.of(records[0].question).name]
+    if all(score in (0.0, 1.0) for score in scores):
+        return figure(name, proportion(round(sum(scores)), len(scores)))
+    return figure(name, bootstrap(scores))
+
+
+def token_f1(records: Sequence[Record]) -> Figure | None:
+    """Token F1 of short answers."""
+    known = [record for record in records if record.question.answers and kinds.of(record.question).name == "short"]
+    if not known:
+        return None
+    f1 = score_answers([r.answer.text for r in known], [r.question.answers for r in known]).f1
+    return figure("token F1", bootstrap(f1.tolist()))
+
+
+def auc(records: Sequence[Record]) -> Figure | None:
+    """Mean accuracy over coverage; None where nothing scores the answers, or not all are right or wrong."""
+    known = [r for r in records if r.right is not None]
+    by_probability = [r.answer.facts.get("answer_logprob") for r in known]
+    if sum(score is not None for score in by_probability) * 2 > len(known):
+        scores, what = by_probability, "by the answer's log-probability"
+    else:
+        scores, what = [r.answer.confidence for r in known], "by the method's confidence"
+    if len(known) < 2 or all(score is None for score in scores):
+        return None
+    lacking = sum(score is None for score in scores)
+    last = min(score for score in scores if score is not None) - 1
+    filled = [last if score is None else float(score) for score in scores]
+    right = [float(r.right or 0.0) for r in known]
+    note = what + (f"; {lacking} answers without one come last" if lacking else "")
+    return figure("AUC over coverage", auc_over_coverage(np.array(filled), np.array(right)), note=note)
+
+
+def edited(records: Sequence[Record]) -> dict[str, int]:
+    """Of the records that had an answer before: looked at again, fixed, broken, changed from wrong to wrong."""
+    again = [r for r in records if r.before is not None and r.right is not None]
+    counts = Counter({"looked at again": len(again), "fixed": 0, "broken": 0, "changed, still wrong": 0})
+    for record in again:
+        before, now = record.before or 0.0, record.right or 0.0
+        if now > before:
+            counts["fixed"] += 1
+        elif now < before:
+            counts["broken"] += 1
+        elif record.answer.text != record.answer.facts.get("before") and not now:
+            counts["changed, still wrong"] += 1
+    return dict(counts)
+
+
+def outcomes(records: Sequence[Record]) -> dict[str, int]:
+    """Answers by outcome."""
+    return dict(Counter(record.answer.outcome for record in records).most_common())
+
+
+def steps(records: Sequence[Record]) -> dict[str, int]:
+    """Checked steps by outcome: edited, confirmed, no-evidence, …"""
+    edits = (edit["outcome"] for record in records for edit in record.answer.facts.get("edits", ()))
+    return dict(Counter(edits).most_common())
+
+
+def source_outcomes(records: Sequence[Record]) -> dict[str, int]:
+    """Questions to sources by outcome; what was not found is not what failed."""
+    total: Counter[str] = Counter()
+    for record in records:
+        total += record.source_outcomes
+    return dict(total.most_common())
+
+
+def row(name: str, records: Sequence[Record]) -> tuple[Cell, ...]:
+    """One method's line in a table of methods; columns are `COLUMNS`."""
+    counts = edited(records)
+    read, written = (sum(each) / max(len(records), 1) for each in zip(*(r.tokens for r in records), strict=True))
+    fixed = (
+        f"{counts['fixed']} / {counts['broken']} of {counts['looked at again']}" if counts["looked at again"] else None
+    )
+    failed = sum(record.answer.outcome not in ("answered", "abstained") for record in records)
+    return (
+        name,
+        accuracy(records),
+        token_f1(records),
+        auc(records),
+        fixed,
+        failed,
+        round(read),
+        round(written),
+        len(records),
+    )
+
+
+COLUMNS = ("method", "score", "token F1", "AUC", "fixed / broken", "no answer", "tokens read", "written", "n")
+"""Of a table of methods; tokens are means over questions."""
+
+
+def section(name: str, records: Sequence[Record]) -> Section:
+    """A method's chapter: its outcomes and some questions with everything that was done."""
+    counted: list[tuple[Cell, ...]] = []
+    for what, counts in (
+        ("answers", outcomes(records)),
+        ("editing", {key: n for key, n in edited(records).items() if edited(records)["looked at again"]}),
+        ("checked steps", steps(records)),
+        ("questions to sources", source_outcomes(records)),
+    ):
+        counted += [(what, outcome, n) for outcome, n in counts.items()]
+    table = Table("Outcomes", ("of", "outcome", "n"), tuple(counted))
+    return Section("outcomes", "What became of everything", items=(table, *examples(name, records)))
+
+
+def examples(name: str, records: Sequence[Record], n: int = EXAMPLES) -> list[Example]:
+    """Questions worth reading: fixed first, then broken, then what stayed right or wrong."""
+
+    def interest(record: Record) -> int:
+        if record.before is None or record.right is None:
+            return 2
+        return 0 if record.right > record.before else 1 if record.right < record.before else 3
+
+    chosen = sorted(records, key=interest)[:n]
+    return [_example(name, record) for record in chosen]
+
+
+def _example(name: str, record: Record) -> Example:
+    facts = record.answer.facts
+    outputs: list[tuple[str, str]] = []
+    verdicts: list[bool | None] = []
+    if "before" in facts:
+        before = [*facts.get("steps_before", ()), f"Answer: {facts['before']}"]
+        outputs.append(("before", "\n".join(before)))
+        verdicts.append(None if record.before is None else record.before == 1)
+        found = [f"{finding.source} {finding.place}: {finding.text}" for finding in record.answer.findings]
+        if found:
+            outputs.append(("found", "\n".join(found)))
+            verdicts.append(None)
+    rationale = [edit["text"] for edit in facts.get("edits", ())] or [record.answer.rationale]
+    outputs.append(
+        (name, "\n".join([*filter(None, rationale), f"Answer: {record.answer.text or record.answer.outcome}"]))
+    )
+    verdicts.append(None if record.right is None else record.right == 1)
+    expected = " / ".join(kinds.gold(record.question))
+    return Example(record.question.id, kinds.shown(record.question), tuple(outputs), expected, tuple(verdicts))
+
+
+def summary(records: Sequence[Record]) -> dict[str, Any]:
+    """The counts of a run as plain JSON values."""
+    return {
+        "outcomes": outcomes(records),
+        "editing": edited(records),
+        "steps": steps(records),
+        "sources": source_outcomes(records),
+    }

@@ -1,0 +1,230 @@
+"""Many questions with one method: concurrent, traced, every outcome counted, and one record for each.
+
+A question whose call fails for good is an outcome of its own (`failed`) and holds nobody up; a spent budget leaves the
+rest unasked. What was asked is in the stores of the model and the sources, so the same run goes on where it stopped:
+nothing recorded is asked again. What this does not do: score (`figures` does), or know a method by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tandem.errors import BudgetSpent, CallFailed, Unsupported
+from tandem.reason import kinds
+from tandem.text import fingerprint
+from tandem.trace import Step, note, step, tracing
+from tandem.types import LM, Answer, Completion, Count, Finding, Method, Prompt, Question, Sampling, Score, Source, Text
+
+CONCURRENT = 64
+"""Questions under way at once."""
+PROMPT_END = 600
+"""Characters of a prompt that a trace keeps; its fingerprint tells the rest."""
+SET_UP = frozenset({"key", "not-found", "connection"})
+"""Failures that every other question would meet, too: they end a run that has no answer yet."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of a question."""
+
+    question: Question
+    """As it was asked."""
+    answer: Answer
+    """What the method said; outcome `failed` or `not-asked` where it could not."""
+    trace: Step
+    """Everything that was done."""
+
+    @property
+    def right(self) -> float | None:
+        """0 to 1 against the accepted answers; None where they are not known."""
+        return kinds.of(self.question).right(self.answer.text, self.question) if self.question.answers else None
+
+    @property
+    def before(self) -> float | None:
+        """The same of the answer before editing; None where nothing was looked at again."""
+        first = self.answer.facts.get("before")
+        if not self.question.answers or first is None:
+            return None
+        return kinds.of(self.question).right(str(first), self.question)
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Tokens read and written for it, recorded answers included."""
+        calls = [each.facts for each in self.trace.walk() if each.name in ("generate", "score")]
+        return sum(c.get("tokens_read", 0) for c in calls), sum(c.get("tokens_written", 0) for c in calls)
+
+    @property
+    def source_outcomes(self) -> Counter[str]:
+        """How often a source was asked, by outcome."""
+        asked = (each for each in self.trace.walk() if each.name == "ask source")
+        return Counter(
+            "found" if a.facts.get("found") else "nothing" if a.outcome == "done" else a.outcome for a in asked
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """A line for people and programs."""
+        q, a = self.question, self.answer
+        told: dict[str, Any] = {
+            "id": q.id,
+            "question": q.text,
+            "choices": list(q.choices),
+            "gold": list(kinds.gold(q)),
+            "answer": a.text,
+            "right": self.right,
+            "outcome": a.outcome,
+            "confidence": a.confidence,
+            "rationale": a.rationale,
+            "findings": [_found(each) for each in a.findings],
+            "facts": dict(a.facts),
+            "tokens": list(self.tokens),
+            "trace": self.trace.to_json(),
+        }
+        return {key: value for key, value in told.items() if value not in (None, "", [], {}) or key == "answer"}
+
+
+@dataclass
+class Progress:
+    """How far a run has come."""
+
+    done: int = 0
+    """Questions that have their record."""
+    right: float = 0.0
+    """Sum of the scores so far."""
+    scored: int = 0
+    """Questions with known answers so far."""
+    failures: int = 0
+    """Questions whose call failed."""
+    not_asked: int = 0
+    """Questions that a spent budget left out."""
+    spent: BudgetSpent | None = field(default=None)
+    """The budget that ended the run."""
+
+
+async def answer_all(
+    questions: Sequence[Question],
+    method: Method,
+    lm: LM,
+    sources: Sequence[Source],
+    *,
+    name: str = "method",
+    progress: Progress | None = None,
+    came: Callable[[Record], None] | None = None,
+    concurrent: int = CONCURRENT,
+) -> list[Record]:
+    """A record for every question, in their order; `came` hears of each as it comes.
+
+    Raises Unsupported (the model lacks what the method needs), CallFailed when the set-up cannot work, and whatever is
+    no failure of a call.
+    """
+    progress = progress if progress is not None else Progress()
+    rest = iter(list(enumerate(questions)))
+    records: dict[int, Record] = {}
+
+    async def work() -> None:
+        for place, question in rest:
+            record = await one(question, method, lm, sources, name=name)
+            error = record.answer.facts.get("kind")
+            if error in SET_UP and progress.done == progress.failures:
+                raise CallFailed(str(record.answer.facts["error"]), kind=str(error), where=lm.name)
+            records[place] = record
+            _count(progress, record)
+            if came is not None:
+                came(record)
+
+    workers = [asyncio.create_task(work()) for _ in range(min(concurrent, len(questions)))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    return [records[place] for place in range(len(questions))]
+
+
+async def one(question: Question, method: Method, lm: LM, sources: Sequence[Source], *, name: str = "method") -> Record:
+    """One question, traced; a failed call is its outcome. The method never sees what answer is accepted."""
+    with tracing(name, question=question.text) as root:
+        try:
+            answer = await method(without_gold(question), Watched(lm), sources)
+        except BudgetSpent as e:
+            answer = Answer("", outcome="not-asked", facts={"error": e.problem})
+        except Unsupported:
+            raise
+        except CallFailed as e:
+            answer = Answer("", outcome="failed", facts={"error": e.problem, "kind": e.kind})
+        note(answer=answer.text, outcome=answer.outcome)
+    return Record(question, answer, root)
+
+
+def _count(progress: Progress, record: Record) -> None:
+    outcome = record.answer.outcome
+    if outcome == "not-asked":
+        progress.not_asked += 1
+        return
+    progress.done += 1
+    progress.failures += outcome == "failed"
+    if record.right is not None:
+        progress.scored += 1
+        progress.right += record.right
+
+
+class Watched:
+    """A model whose calls stand in the trace: the end of the prompt, what was written, and tokens."""
+
+    def __init__(self, lm: LM) -> None:
+        self._lm = lm
+        self.name, self.abilities = lm.name, lm.abilities
+
+    async def generate(self, prompt: Prompt, sampling: Sampling, samples: range = range(1)) -> tuple[Completion, ...]:
+        """As the model's own."""
+        with step("generate", **_asked(prompt), samples=len(samples), temperature=sampling.temperature):
+            came = await self._lm.generate(prompt, sampling, samples)
+            note(
+                written=[one.text for one in came],
+                tokens_read=sum(one.usage.prompt_tokens for one in came),
+                tokens_written=sum(one.usage.completion_tokens for one in came),
+            )
+            if ends := [one.finish for one in came if one.finish != "stop"]:
+                note(finish=ends)
+            return came
+
+    async def score(
+        self, context: Prompt, continuations: Sequence[str], *, cut_left: bool = False
+    ) -> tuple[Score, ...]:
+        """As the model's own."""
+        with step("score", **_asked(context), continuations=list(continuations)):
+            came = await self._lm.score(context, continuations, cut_left=cut_left)
+            note(logprobs=[one.logprob for one in came], tokens_read=sum(one.tokens for one in came))
+            return came
+
+    def count(self, prompt: Prompt) -> Count:
+        """As the model's own."""
+        return self._lm.count(prompt)
+
+
+def _asked(prompt: Prompt) -> dict[str, Any]:
+    text = prompt.text if isinstance(prompt, Text) else "\n".join(_turns(prompt))
+    end = text[-PROMPT_END:]
+    return {"prompt": end if end == text else f"… {end}", "fingerprint": fingerprint(text)}
+
+
+def _turns(prompt: Any) -> Iterator[str]:
+    for message in prompt.messages:
+        yield f"{message.role}: {message.content}"
+    if prompt.prefill:
+        yield f"assistant: {prompt.prefill}"
+
+
+def _found(finding: Finding) -> dict[str, Any]:
+    told = {"text": finding.text, "title": finding.title, "source": finding.source, "place": finding.place}
+    told |= {"query": finding.query, "as_of": finding.as_of}
+    return {key: value for key, value in told.items() if value}
+
+
+def without_gold(question: Question) -> Question:
+    """The question as a method may see it: no accepted answer, and of `meta` only the kind of answer."""
+    return replace(question, answers=(), meta={k: v for k, v in question.meta.items() if k == "answer"})
