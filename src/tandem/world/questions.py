@@ -51,7 +51,7 @@ def questions(
         name = f"q{'h' if held_out else ''}{count}"
         draws = Draws(world.seed, f"questions {seed} {name}")
         for number, (chain, text) in enumerate(_distinct(world, count, wanted, draws, held_out)):
-            made.append(_question(world, f"{name}-{number:06d}", text, chain, draws, held_out))
+            made.append(question(world, f"{name}-{number:06d}", text, chain, draws, held_out))
     return made
 
 
@@ -122,7 +122,8 @@ def answer_kind(world: World, fact: int) -> str:
     return world.kind(int(world.columns.object[fact])) if relation.to_entity else relation.range[0]
 
 
-def _question(world: World, id_: str, text: str, chain: list[int], draws: Draws, held_out: bool) -> Question:
+def question(world: World, id_: str, text: str, chain: list[int], draws: Draws, held_out: bool) -> Question:
+    """A question that is worded already, with everything known about the chain that it asks for."""
     c, placed = world.columns, plan(world)
     accepted = answers(world, chain[-1])
     evidence = [{"fact": f"f{f:07d}", "text": plain(world, f), "passages": placed.of_fact(f)[:3]} for f in chain]

@@ -24,8 +24,6 @@ def sql(world: World, form: Form, schema: TableSchema) -> str:
         written.where += [f"{year} < {form.before}"] * (form.before is not None)
         if form.shape in ("first", "last"):
             written.where.append(f"{year} IS NOT NULL")
-    elif group == "value" or not written.certain(form.select):
-        written.where.append(f"{wanted} IS NOT NULL")
     return written.text(form, wanted)
 
 
@@ -63,10 +61,6 @@ class _Query:
             return self.known[term]
         things = self._schema.things[_group(group)]
         return f"{self._row(term, _group(group))}.{things.name}"
-
-    def certain(self, term: Var) -> bool:
-        """Whether a variable cannot be NULL: it is the key of a row."""
-        return any(of == term for of, _ in self._rows)
 
     def text(self, form: Form, wanted: str) -> str:
         """The whole query."""
