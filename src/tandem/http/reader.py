@@ -21,8 +21,8 @@ from tandem.http.faults import Fault
 from tandem.http.pace import Limits
 from tandem.http.reply import Reply
 
-Judge: TypeAlias = Callable[[int, Mapping[str, str], bytes], Fault | None]
-"""Status, headers and body of an answer; what is wrong with it, or None to leave it to the usual rules."""
+Judge: TypeAlias = Callable[[int, Mapping[str, str], bytes], Fault | dict[str, Any] | None]
+"""Status, headers and body of an answer; what is wrong with it, what of it can be read, or None: the usual rules."""
 
 
 @dataclass
@@ -71,8 +71,8 @@ class Reader(Caller):
 
     def _judged(self, status: int, headers: Mapping[str, str], raw: bytes, call: _Call) -> Fault:
         found = self._judge(status, headers, raw) if self._judge else None
-        return found or super()._judged(status, headers, raw, call)
+        return found if isinstance(found, Fault) else super()._judged(status, headers, raw, call)
 
     def _parsed(self, raw: bytes, headers: Mapping[str, str], status: int, call: _Call) -> dict[str, Any] | Fault:
         found = self._judge(status, headers, raw) if self._judge else None
-        return found or super()._parsed(raw, headers, status, call)
+        return super()._parsed(raw, headers, status, call) if found is None else found
