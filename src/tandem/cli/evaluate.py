@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tandem.cli.asking import how_to_sample, sampling_of, which_model
+from tandem.cli.judging import JUDGED, judging
 from tandem.cli.sandbox import options as how_to_confine
+from tandem.cli.training_text import look_for, training_text
 
 if TYPE_CHECKING:
     from tandem.lm.answer_file import Standing
@@ -40,7 +42,11 @@ CHOICES = (
     "openbookqa",
     "medmcqa",
 )
-TASKS = dict.fromkeys(CODE, "tandem.cli.evaluate_code") | dict.fromkeys(CHOICES, "tandem.cli.evaluate_choices")
+TASKS = (
+    dict.fromkeys(CODE, "tandem.cli.evaluate_code")
+    | dict.fromkeys(CHOICES, "tandem.cli.evaluate_choices")
+    | dict.fromkeys(JUDGED, "tandem.cli.evaluate_judged")
+)
 """Task → the module whose `task(name, options)` gives it; `mmlu_SUBJECT` goes with `mmlu`."""
 
 
@@ -127,6 +133,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--partial", action="store_true", help="of --samples: let tasks be missing")
     add("--gold", action="store_true", help="only run the known programs against their tests")
+    training_text(parser)
+    judging(parser)
     add("--store", type=Path, metavar="FILE", help="where answers are recorded (default: OUT.answers.db)")
     add("--retry-failed", action="store_true", help="ask again what was refused or failed before")
     add("--budget-money", type=float, metavar="X", help="stop before more than this is spent")
@@ -151,6 +159,10 @@ def run(options: argparse.Namespace) -> int:
         if others := [name for name, module in zip(names, modules, strict=True) if module != TASKS["mmlu"]]:
             raise UserError(f"is not for {others[0]}", where=option, remedy="it is for multiple choice; see --samples")
         return write_requests(names, options) if options.requests else score_answers(names, options)
+    if options.outputs or options.judgments:
+        from tandem.cli.evaluate_judged import judge_given
+
+        return judge_given(names, options)
     if options.gold or options.samples:
         from tandem.cli.evaluate_code import check_gold, score_samples
 
@@ -163,8 +175,9 @@ def run(options: argparse.Namespace) -> int:
     if options.n > 1 and sampling.temperature == 0:
         print("at temperature 0 all samples of a task are the same; try --temperature 0.2", file=sys.stderr)
     tasks: list[Task] = [import_module(module).task(name, options) for name, module in zip(names, modules, strict=True)]
+    look_for(tasks, options)
     with plain_warnings(), ExitStack() as opened:
-        return asyncio.run(_measure(options, tasks, _model(options, opened)))
+        return asyncio.run(_measure(options, tasks, model_at(options.model, options, opened)))
 
 
 def _module(name: str) -> str:
@@ -181,20 +194,20 @@ def _module(name: str) -> str:
     raise UserError(f"no task is called {name!r}", where="--tasks", remedy=f"known: {', '.join(TASKS)}, mmlu_SUBJECT")
 
 
-def _model(options: argparse.Namespace, opened: ExitStack) -> Model:
-    """The model with its store and budget; the store is closed when `opened` is."""
+def model_at(address: str, options: argparse.Namespace, opened: ExitStack) -> Model:
+    """A model with its store and budget; the store is closed when `opened` is."""
     from tandem.lm import connect
     from tandem.lm.budget import Budget
 
     store: Store | None = None
-    if not options.model.startswith("replay:"):
+    if not address.startswith("replay:"):
         from tandem.store import Store
 
         path = options.store or options.out.with_name(options.out.name + ".answers.db")
         path.parent.mkdir(parents=True, exist_ok=True)
         store = opened.enter_context(Store(path))
     return connect(
-        options.model,
+        address,
         store=store,
         budget=Budget(options.budget_money, options.budget_tokens, options.budget_calls, options.budget_seconds),
         allow=options.allow,

@@ -73,6 +73,11 @@ class Model:
         self._counting = threading.Lock()
 
     @property
+    def budget(self) -> Budget | None:
+        """The limits it keeps to, for other models that share them."""
+        return self._meter.budget
+
+    @property
     def spent(self) -> Cost:
         """Calls, tokens and money charged so far."""
         return self._meter.spent
