@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tandem.cli.evaluate import Part, tell, write_run
+from tandem.cli.training_text import look_for
 from tandem.errors import UserError
 from tandem.evaluate import multiple_choice
 from tandem.evaluate.multiple_choice import figures, requests
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tandem.evaluate.multiple_choice import Scored
+    from tandem.evaluate.overlap import Looked
     from tandem.lm.model import Model
 
 
@@ -26,6 +29,14 @@ class ChoiceTask:
         self.name, self.asked = task.name, task
         self.total = len(task.asked)
         self.facts: Mapping[str, Any] = {"version": task.version, **task.facts, "items": len(task.asked)}
+
+    def sought(self) -> Mapping[str, str]:
+        """Each item's question and right answer."""
+        return self.asked.sought()
+
+    def trained(self, looked: Looked, facts: Mapping[str, Any]) -> None:
+        """Keep what a training text holds of the items."""
+        self.asked, self.facts = replace(self.asked, training=looked), {**self.facts, **facts}
 
     def for_model(self, model: Model) -> ChoiceTask:
         """The same: a base model continues plain text, and so is every model asked."""
@@ -60,6 +71,7 @@ def part(scored: Scored, out: Path | None) -> Part:
 def write_requests(names: Sequence[str], options: argparse.Namespace) -> int:
     """Write every context and continuation, without a model."""
     tasks = [task(name, options) for name in names]
+    look_for(tasks, options)
     n = requests.write([one.asked for one in tasks], options.requests)
     items = sum(one.total for one in tasks)
     print(f"{options.requests}: {count(n)} requests of {count(items)} items")
@@ -76,6 +88,7 @@ def score_answers(names: Sequence[str], options: argparse.Namespace) -> int:
     from tandem.runs import Run, file_hash
 
     tasks = [task(name, options) for name in names]
+    look_for(tasks, options)
     given = requests.answers(options.answers, [one.asked for one in tasks])
     found = [requests.score(one.asked, given) for one in tasks]
     if options.out is None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tandem.cli.evaluate import Part, tell
 from tandem.cli.progress import BETWEEN_LINES
+from tandem.cli.training_text import look_for
 from tandem.errors import UserError
 from tandem.evaluate import code
 from tandem.evaluate.code import Settings, figures
@@ -22,6 +23,7 @@ from tandem.text import count
 if TYPE_CHECKING:
     from tandem.evaluate.code.benchmarks import Benchmark
     from tandem.evaluate.code.measure import Measured
+    from tandem.evaluate.overlap import Looked
     from tandem.lm.model import Model
     from tandem.types import Sampling
 
@@ -33,19 +35,32 @@ class CodeTask:
     """A code benchmark that was asked for."""
 
     def __init__(self, name: str, options: argparse.Namespace, benchmark: Benchmark) -> None:
-        self.name, self._options, self._benchmark = name, options, benchmark
+        self.name, self._options, self.benchmark = name, options, benchmark
+        self._found: tuple[Looked, Mapping[str, Any]] | None = None
         self.total = len(benchmark.tasks) * options.n * options.steps
         self.facts: Mapping[str, Any] = {"version": benchmark.version, **benchmark.facts, "tasks": len(benchmark.tasks)}
+
+    def sought(self) -> Mapping[str, str]:
+        """Each task's prompt."""
+        return self.benchmark.sought()
+
+    def trained(self, looked: Looked, facts: Mapping[str, Any]) -> None:
+        """Keep what a training text holds of the prompts."""
+        self._found = (looked, facts)
+        self.benchmark, self.facts = replace(self.benchmark, training=looked), {**self.facts, **facts}
 
     def for_model(self, model: Model) -> CodeTask:
         """The same benchmark, in conversation where the model cannot continue plain text."""
         if self._options.chat or model.abilities.text:
             return self
-        return task(self.name, self._options, chat=True)
+        chat = task(self.name, self._options, chat=True)
+        if self._found is not None:
+            chat.trained(*self._found)
+        return chat
 
     async def measure(self, model: Model, out: Path, done: Callable[[], None]) -> Part:
         """Sample, judge, write."""
-        return part(await code.measure(self._benchmark, model, _settings(self._options), out, done))
+        return part(await code.measure(self.benchmark, model, _settings(self._options), out, done))
 
 
 def task(name: str, options: argparse.Namespace, *, chat: bool = False) -> CodeTask:
@@ -70,6 +85,10 @@ async def score_samples(names: Sequence[str], options: argparse.Namespace) -> in
     if len(names) != 1:
         raise UserError("are of one task", where="--samples", remedy="name that one with --tasks")
     benchmark = _load(names[0], options, chat=False, gold=True)
+    if options.training:
+        given = CodeTask(names[0], options, benchmark)
+        look_for([given], options)
+        benchmark = given.benchmark
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
     settings = replace(_settings(options, gold=True), ks=_ks(options), samples=max(_ks(options), default=1))
@@ -99,6 +118,7 @@ def _notes(measured: Measured) -> list[str]:
     """What became of everything, a line each."""
     name = measured.benchmark.name
     lines = [f"{name}: {figures.section(measured).lead}"]
+    lines += [f"{name}: {line}"] if (line := figures.trained(measured)) else []
     tables = [figures.outcomes(measured)] if measured.attempts else []
     tables += [figures.refinements(measured)] if len(measured.steps) > 1 else []
     for table in tables:

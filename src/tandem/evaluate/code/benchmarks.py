@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tandem.errors import UserError
+from tandem.evaluate.overlap.items import Looked
 from tandem.programs import humaneval, mbpp, rows
 from tandem.programs.prompts import Asking
 from tandem.programs.task import Task
@@ -32,6 +33,12 @@ class Benchmark:
     """Seconds of processor time a program may take."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Files and their hashes, split, what was normalised: for the run's settings."""
+    training: Looked | None = None
+    """What a training text holds of the prompts; None: it was not looked through."""
+
+    def sought(self) -> dict[str, str]:
+        """Each task's prompt, by id: for finding it elsewhere."""
+        return {task.id: task.prompt for task in self.tasks}
 
 
 def load(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tandem.evaluate.code.measure import Measured
 from tandem.evaluate.code.verdicts import OUTCOMES
+from tandem.evaluate.overlap import told
 from tandem.evaluate.perplexity import figure
 from tandem.metrics import mean_pass_at_k
 from tandem.results import Cell, Example, Figure, Section, Table
@@ -18,6 +19,22 @@ def pass_at(measured: Measured, step: int, k: int) -> Figure | None:
     """pass@k after a step, over the tasks that have enough samples; None where none has."""
     counts = [c for c in measured.counts(step).values() if c[0] >= k]
     return figure(f"pass@{k}", mean_pass_at_k(counts, k), "%") if counts else None
+
+
+def trained(measured: Measured) -> str:
+    """The line about the training text; empty where none was looked through."""
+    training = measured.benchmark.training
+    if training is None:
+        return ""
+    apart: list[tuple[str, str, str]] = []
+    for k in measured.ks if training.found and measured.steps else ():
+        counts = measured.counts(measured.steps[-1]).items()
+        sides = [
+            [c for task, c in counts if (task in training.found) is inside and c[0] >= k] for inside in (True, False)
+        ]
+        means = [f"{mean_pass_at_k(side, k).value:.4f}" if side else "–" for side in sides]
+        apart.append((f"pass@{k}", means[0], means[1]))
+    return told.note(training, apart)
 
 
 def rows(measured: Measured) -> list[tuple[Cell, ...]]:
@@ -61,6 +78,8 @@ def section(measured: Measured, examples: int = 4) -> Section:
     items = [outcomes(measured)] if measured.attempts else []
     if len(measured.steps) > 1:
         items.append(refinements(measured))
+    if measured.benchmark.training and measured.benchmark.training.found:
+        items.append(told.table(measured.benchmark.training))
     items += [t for t in (aside(measured), dropped(measured), missing(measured)) if t.rows]
     gold = measured.gold
     lead = f"{gold.passed} of {gold.checked} known programs pass their own tests"

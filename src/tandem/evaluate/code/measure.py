@@ -209,9 +209,11 @@ async def score_samples(
 
 def _write(measured: Measured, out: Path) -> None:
     """The samples of each step, and what the gold says, as lines of JSON."""
-    name = measured.benchmark.name
+    name, training = measured.benchmark.name, measured.benchmark.training
+    found = {id: {"training": one.to_json()} for id, one in training.found.items()} if training else {}
     for step in measured.steps:
-        _lines(out / f"{name}-step{step}.jsonl", [a.row() for a in measured.attempts if a.step == step])
+        rows = [a.row() | found.get(a.task_id, {}) for a in measured.attempts if a.step == step]
+        _lines(out / f"{name}-step{step}.jsonl", rows)
     _lines(out / f"{name}-gold.jsonl", measured.gold.rows())
     if measured.missing:
         rows = [{name: getattr(one, name) for name in one.__dataclass_fields__} for one in measured.missing]

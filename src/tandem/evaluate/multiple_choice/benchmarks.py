@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tandem.evaluate.multiple_choice.item import Item, plain
 from tandem.evaluate.multiple_choice.row import Row
@@ -29,7 +29,7 @@ def mmlu(row: Row) -> Item:
     stem, gold = f"{question}\n{lines}\nAnswer:", row.index(len(options), "answer")
     item = plain(f"{subject}/{row.number}", stem, tuple(LETTERS[: len(options)]), gold, question, subject)
     lead = f"The following are multiple choice questions (with answers) about {subject.replace('_', ' ')}.\n\n"
-    return Item(**vars(item) | {"lead": lead})
+    return replace(item, lead=lead, answer=options[gold])
 
 
 def arc(row: Row) -> Item:
@@ -104,7 +104,8 @@ def medmcqa(row: Row) -> Item:
     gold = row.index(len(options), *(("cop",) if own else ("answer",)))
     lines = "".join(f"{letter}. {option}\n" for letter, option in zip(LETTERS, options, strict=False))
     stem = f"Question: {question}\nChoices:\n{lines}Answer:"
-    return plain(_id(row), stem, tuple(LETTERS[: len(options)]), gold, question)
+    item = plain(_id(row), stem, tuple(LETTERS[: len(options)]), gold, question)
+    return replace(item, answer=options[gold])
 
 
 def _truthfulqa(row: Row, name: str) -> Item:

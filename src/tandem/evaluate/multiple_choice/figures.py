@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tandem.evaluate.multiple_choice.benchmarks import HARNESS
-from tandem.evaluate.multiple_choice.overlap import WORDS
-from tandem.evaluate.multiple_choice.scoring import Mean, Scored
+from tandem.evaluate.multiple_choice.scoring import Mean, Record, Scored, mean
 from tandem.evaluate.multiple_choice.subjects import CATEGORIES, category
+from tandem.evaluate.overlap import told
+from tandem.evaluate.overlap.words import WORDS
 from tandem.results import Cell, Example, Figure, Section, Table
 from tandem.runs import write_whole
 
@@ -79,30 +80,65 @@ def section(scored: Scored) -> Section:
     items: list[Table | Example] = [Table(task.name, ("part", *metrics, "n"), tuple(body), note="95 % intervals.")]
     if task.overlaps:
         items.append(Table("Items that stand among the examples", ("item", "example", "how"), task.overlaps))
+    if task.training and task.training.found:
+        items += [_clean_and_not(scored), told.table(task.training)]
     if scored.missing:
         items.append(Table("Missing items", ("item", "why"), scored.missing))
     return Section(task.name, task.name, lead.strip(), (*items, *_examples(scored)))
 
 
+def _clean_and_not(scored: Scored) -> Table:
+    """The figures of items that stand in the training text, and of the others."""
+    metrics = scored.task.benchmark.metrics
+    body: list[tuple[Cell, ...]] = []
+    for name, records in zip(("in the training text", "not found in it"), _apart(scored), strict=True):
+        if records:
+            body.append((name, *(figure(m, mean(records, m)) for m in metrics), len(records)))
+    return Table(
+        "Items in the training text, and the others", ("items", *metrics, "n"), tuple(body), note="95 % intervals."
+    )
+
+
+def _apart(scored: Scored) -> tuple[list[Record], list[Record]]:
+    """Records of items that stand in the training text, and the others."""
+    found = scored.task.training.found if scored.task.training else {}
+    inside = [one for one in scored.records if one.asked.item.id in found]
+    return inside, [one for one in scored.records if one.asked.item.id not in found]
+
+
+def _trained(scored: Scored) -> list[str]:
+    """The line about the training text, where one was looked through."""
+    if scored.task.training is None:
+        return []
+    inside, others = _apart(scored)
+    apart = [
+        (metric, *(written(mean(some, metric)) if some else "–" for some in (inside, others)))
+        for metric in scored.task.benchmark.metrics
+        if inside
+    ]
+    return [told.note(scored.task.training, apart)]  # type: ignore[arg-type]
+
+
 def notes(scored: Scored) -> list[str]:
     """What a reader has to know beside the figures, a sentence each."""
     task = scored.task
-    told = list(task.notes)
+    lines = list(task.notes)
     if task.overlaps:
         items = {item for item, _, _ in task.overlaps}
         own = {item for item, _, how in task.overlaps if "own prompt" in how}
         kinds = Counter(how.split(",")[0] for _, _, how in task.overlaps)
         how = " and ".join(f"{n} by {_KINDS[kind]}" for kind, n in sorted(kinds.items()))
         some = ", ".join(sorted(items)[:3])
-        told.append(
+        lines.append(
             f"CONTAMINATED: {len(items)} of {len(task.asked)} items stand among the examples ({how}), "
             f"{len(own)} of them in their own prompt: {some}{' …' if len(items) > 3 else ''}"
         )
+    lines += _trained(scored)
     if scored.cut:
-        told.append(f"CUT: {scored.cut} of {len(scored.records)} prompts did not fit and lost their beginning")
+        lines.append(f"CUT: {scored.cut} of {len(scored.records)} prompts did not fit and lost their beginning")
     if scored.missing:
-        told.append(f"MISSING: {len(scored.missing)} of {len(task.asked)} items; the first: {scored.missing[0][1]}")
-    return told
+        lines.append(f"MISSING: {len(scored.missing)} of {len(task.asked)} items; the first: {scored.missing[0][1]}")
+    return lines
 
 
 _KINDS = {"same question": "the same question", "words in a row": f"{WORDS} words in a row"}
@@ -112,10 +148,13 @@ def write_items(scored: Scored, out: Path) -> Path:
     """One line of JSON for each item; the file's path."""
     lines = []
     ways: dict[str, list[str]] = {}
+    training = scored.task.training.found if scored.task.training else {}
     for item, example, how in scored.task.overlaps:
         ways.setdefault(item, []).append(f"{example}: {how}")
     for one in scored.records:
         extra: dict[str, Any] = {"overlaps": ways[one.asked.item.id]} if one.asked.item.id in ways else {}
+        if found := training.get(one.asked.item.id):
+            extra["training"] = found.to_json()
         lines.append(json.dumps(one.row() | extra, ensure_ascii=False) + "\n")
     path = out / f"{scored.task.name}-items.jsonl"
     write_whole(path, "".join(lines).encode("utf-8", "surrogatepass"))

@@ -27,6 +27,8 @@ class Item:
     """A part of the task that has examples and figures of its own: a subject."""
     lead: str = ""
     """What every prompt of its kind begins with, the white space after it included."""
+    answer: str = ""
+    """The right choice in words, where `texts` has only its letter."""
 
     @property
     def gold(self) -> int:
@@ -37,6 +39,13 @@ class Item:
     def shown(self) -> str:
         """The item with its answer, as an example in another one's prompt."""
         return f"{self.stems[self.gold]}{DELIMITER}{self.texts[self.gold]}"
+
+    @property
+    def sought(self) -> str:
+        """Question and right answer as one text, without a prompt's cues: for finding them elsewhere."""
+        if len(set(self.stems)) > 1:  # the answer stands within the sentence
+            return self.shown
+        return f"{self.question}\n{self.answer or self.texts[self.gold]}"
 
 
 def plain(id: str, stem: str, texts: tuple[str, ...], gold: int, question: str, group: str = "") -> Item:

@@ -1,27 +1,21 @@
-"""Whether test items stand in what a model was shown: the same question, or many words in a row.
+"""Whether test items stand among a prompt's examples: the same question, or many words in a row.
 
-Texts are compared as lower-case words without punctuation. An item is found when its whole question is one of the
-texts' questions, or when `WORDS` words in a row of it occur in a text (as in Brown et al. 2020, appendix C). Words in a
-row that stand in more than `COMMON` items are an instruction that items share, and do not count. Words are hashed
-together, so a hit is exact up to a chance of about 1 in 10^18 per pair.
+Texts are compared as lower-case words without punctuation (`evaluate.overlap.words`). An item is found when its whole
+question is one of the texts' questions, or when `WORDS` words in a row of it occur in a text (as in Brown et al. 2020,
+appendix C). Words in a row that stand in more than `COMMON` items are an instruction that items share, and do not
+count. Words are hashed together, so a hit is exact up to a chance of about 1 in 10^18 per pair.
 
 What this does not do: find a paraphrase, or say that a found item is answered better for it.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-WORDS = 13
-"""Words in a row that count as a find."""
-COMMON = 10
-"""Items that may share words in a row."""
-
-_WORD = re.compile(r"[^\W_]+")
+from tandem.evaluate.overlap.words import COMMON, WORDS, words
 
 
 @dataclass(frozen=True)
@@ -34,11 +28,6 @@ class Overlap:
     """Place of the text it was found in."""
     kind: Literal["same question", "words in a row"]
     """How."""
-
-
-def words(text: str) -> list[str]:
-    """The words of a text, as they are compared."""
-    return _WORD.findall(text.casefold())
 
 
 def overlaps(questions: Sequence[str], texts: Sequence[tuple[str, str]], n: int = WORDS) -> list[Overlap]:

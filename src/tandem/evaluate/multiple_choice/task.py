@@ -14,6 +14,7 @@ from tandem.evaluate.multiple_choice.benchmarks import BENCHMARKS, NAMES, Benchm
 from tandem.evaluate.multiple_choice.item import DELIMITER, Item
 from tandem.evaluate.multiple_choice.row import Row
 from tandem.evaluate.multiple_choice.shots import SEED, drawn, first
+from tandem.evaluate.overlap.items import Looked
 from tandem.runs import file_hash
 
 BETWEEN = "\n\n"
@@ -58,6 +59,12 @@ class Task:
     """(item, example, how): examples that give an item away."""
     notes: tuple[str, ...] = ()
     """What a reader has to know beside the figures."""
+    training: Looked | None = None
+    """What a training text holds of the items; None: it was not looked through."""
+
+    def sought(self) -> dict[str, str]:
+        """Each item's question and right answer as one text, by id."""
+        return {one.item.id: one.item.sought for one in self.asked}
 
 
 def load(name: str, places: Sequence[Path | str], *, shots: int = 0, limit: int | None = None) -> Task:
