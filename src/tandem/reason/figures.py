@@ -1,6 +1,6 @@
 """What a method's answers are worth: accuracy, F1, AUC, what editing fixed and broke, outcomes, and what it took.
 
-`fixed` and `broken` are counted where a method had an answer before it looked things up: wrong before and right now, and
+`fixed` and `broken` count where a method had an answer before it looked things up: wrong before and right now, and
 the other way round. AUC is the mean accuracy over coverage (Zhao et al. 2023), with the answer's log-probability as the
 score where every answer has one, else the method's confidence; answers without a score come last.
 """
