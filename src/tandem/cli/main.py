@@ -23,6 +23,7 @@ COMMANDS = {
     "generate": "answer a file of prompts with any model; recorded, budgeted, resumed",
     "evaluate": "measure a model, or given samples, on benchmarks: programs run in a sandbox",
     "compare": "two or more runs on the same items: what changed, and could it be chance",
+    "judge": "people say which of two systems' answers is better, blind, on a page of this machine",
     "metrics": "measure predictions in a file: exact match, F1, FEVER, BLEU, chrF++, ROUGE, pass@k, AUC, κ, α",
     "chat": "talk to any model: a run's folder, a model's folder, a server, an API",
     "tune": "instruction-tune a model on conversations, in full or with LoRA",
@@ -35,7 +36,7 @@ COMMANDS = {
     "answers": "recorded answers of models: look, count, export, import",
 }
 
-CONTINUE = {"evaluate", "generate", "quickstart", "run", "tune"}
+CONTINUE = {"evaluate", "generate", "judge", "quickstart", "run", "tune"}
 """Commands that go on where they were stopped."""
 
 
