@@ -183,7 +183,14 @@ def test_a_world_too_small_for_the_number_asked_gives_what_it_has() -> None:
     assert 30 < len(made) < 100
 
 
-@pytest.mark.parametrize("hops", [(), (0,), (1, 4)])
+def test_long_chains_can_be_had_and_leave_the_short_ones_as_they_are(world: World) -> None:
+    made = questions(world, (1, 6), n=20)
+    assert [q.meta["hops"] for q in made] == [1] * 10 + [6] * 10
+    assert all(len(set(q.meta["facts"])) == q.meta["hops"] for q in made)
+    assert made[:10] == questions(world, (1,), n=10)
+
+
+@pytest.mark.parametrize("hops", [(), (0,), (1, 7)])
 def test_other_numbers_of_hops_are_refused(world: World, hops: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match="hops"):
         questions(world, hops)

@@ -1,4 +1,4 @@
-"""Questions of one to three hops, with everything known about their answers.
+"""Questions of one to six hops, with everything known about their answers.
 
 A chain of facts is walked from a random fact along relations that have one true object now; the question nests the noun
 phrases of all but the last relation ("Where was the author of The Devan Lantern born?"). Facts that have ended and
@@ -30,8 +30,12 @@ from tandem.world.templates import WORDINGS, sentence
 from tandem.world.world import World
 
 HOPS = (1, 2, 3)
+"""Hops of the questions that a world's folder holds."""
+MOST_HOPS = 6
 _DISTRACTORS = 3
 _ATTEMPTS = 200
+_LONG_ATTEMPTS = 20_000
+"""Walks in a row that may come to nothing; long chains are rare."""
 
 
 def questions(
@@ -39,10 +43,11 @@ def questions(
 ) -> list[Question]:
     """`n` distinct questions, shared evenly among the numbers of hops; fewer when a small world has no more.
 
-    With `held_out` they are worded as no text to train on is. Raises UserError for hops other than 1, 2 and 3.
+    With `held_out` they are worded as no text to train on is. Raises UserError for hops other than 1 … 6.
     """
-    if not hops or not set(hops) <= set(HOPS):
-        raise UserError(f"questions of {list(hops)} hops are not made", where="hops", remedy="choose among 1, 2 and 3")
+    if not hops or not set(hops) <= set(range(1, MOST_HOPS + 1)):
+        remedy = f"choose among 1 … {MOST_HOPS}"
+        raise UserError(f"questions of {list(hops)} hops are not made", where="hops", remedy=remedy)
     if n < 0 or seed < 0:
         raise UserError(f"cannot make {n} questions from seed {seed}", where="questions", remedy="give numbers ≥ 0")
     made: list[Question] = []
@@ -58,8 +63,8 @@ def questions(
 def _distinct(world: World, hops: int, n: int, draws: Draws, held_out: bool) -> Iterator[tuple[list[int], str]]:
     """Up to `n` chains with the question about each, no chain twice."""
     seen: set[tuple[int, ...]] = set()
-    misses = 0
-    while len(seen) < n and misses < _ATTEMPTS:
+    misses, most = 0, _ATTEMPTS if hops in HOPS else _LONG_ATTEMPTS
+    while len(seen) < n and misses < most:
         chain = walk(world, hops, draws)
         if chain is None or tuple(chain) in seen:
             misses += 1
