@@ -1,4 +1,4 @@
-"""`tandem corpus build` and `tandem corpus inspect`: raw text to tokens on disk, and a look at what lies there."""
+"""`tandem corpus`: raw text to tokens on disk, a look at what lies there, test items that stand in it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tandem.cli import corpus_overlap
+
 if TYPE_CHECKING:
     from tandem.corpus.shards import Shards
     from tandem.tokenizer import Tokenizer
@@ -16,7 +18,7 @@ FORMS = ("auto", "text", "lines", "code", "jsonl", "parquet")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of both commands."""
+    """Options of the commands."""
     commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     build = commands.add_parser(
@@ -75,9 +77,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     inspect.add_argument("--documents", type=int, default=3, metavar="N", help="how many documents to show (default 3)")
     inspect.add_argument("--verify", action="store_true", help="read every token and compare with the stored hash")
 
+    overlap = commands.add_parser(
+        "overlap",
+        help="say which test items stand in a text",
+        description="Say which items of benchmarks, or of a file, stand in a text: 13 words in a row.",
+        epilog="Example: tandem corpus overlap --text notes/ --tasks mmlu --data data/",
+    )
+    corpus_overlap.configure(overlap, FORMS)
+
 
 def run(options: argparse.Namespace) -> int | None:
     """Do what was asked."""
+    if options.action == "overlap":
+        return corpus_overlap.run(options)
     return _build(options) if options.action == "build" else _inspect(options)
 
 

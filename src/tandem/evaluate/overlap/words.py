@@ -82,6 +82,8 @@ class Text:
 
     def words(self, first: int, n: int) -> tuple[bytes, ...]:
         """Some words themselves."""
+        if not n:
+            return ()
         last = int(self.starts[first + n]) if first + n < len(self.starts) else len(self._plain)
         found = self._plain[int(self.starts[first]) : last].tobytes().split(b"\0")
         return tuple(word for word in found if word)
