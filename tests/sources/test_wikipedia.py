@@ -22,8 +22,8 @@ LONG = f"{FIRST_FIVE} Nobody lives there."
 PAGES: Mapping[str, dict] = {
     "Orle Mill": {
         "extract": f"{LONG}\n\n\n== History ==\nThe first wheel came from Besk by boat.\n=== Fire ===\nThe fire of "
-        "1802 took the roof.\n\n\n== See also ==\nOther mills\n=== Lists ===\nList of mills\n== Trade ==\nIt sold flour.\n"
-        "== External links ==\nHome page",
+        "1802 took the roof.\n\n\n== See also ==\nOther mills\n=== Lists ===\nList of mills\n== Trade ==\n"
+        "It sold flour.\n== External links ==\nHome page",
         "id": 7,
     },
     "Vane": {

@@ -71,8 +71,8 @@ class Database:
             address = sqlalchemy.make_url(url)
             if address.drivername in ("postgresql", "postgres"):
                 address = address.set(drivername="postgresql+psycopg")
-            shown = address.set(password=None, query={}).render_as_string()
             self.dialect = address.get_backend_name()
+            shown = address.set(drivername=self.dialect, password=None, query={}).render_as_string()
             if self.dialect not in _READ_ONLY and not trust:
                 problem = f"no read-only mode of {self.dialect} is known, so nothing would protect the server"
                 remedy = f"use {', '.join(_READ_ONLY)}, or say trust = true when its role can only read"
@@ -111,8 +111,12 @@ class Database:
                 parts[table] = ", ".join(columns)
             quote = connection.dialect.identifier_preparer.quote
             for table in names[:SAMPLED]:
-                found = connection.exec_driver_sql(f"SELECT * FROM {quote(table)} LIMIT {SAMPLES}")
-                parts[table] += samples(found.keys(), found.fetchall())
+                try:
+                    with connection.begin_nested():
+                        found = connection.exec_driver_sql(f"SELECT * FROM {quote(table)} LIMIT {SAMPLES}")
+                        parts[table] += samples(found.keys(), found.fetchall())
+                except sqlalchemy.exc.ProgrammingError:
+                    parts[table] += "; this role may not read it"
         cut = f" The first {DESCRIBED} are told." if len(names) > DESCRIBED else ""
         return Schema(f"A {self.dialect} database of {len(names):,} tables, for one SELECT at a time.{cut}", parts)
 
@@ -192,7 +196,7 @@ class Database:
         if state[:2] in ("42", "22", "0A") or (not state and isinstance(e, ProgrammingError | DataError)):
             return QueryInvalid(said, where=self.name)
         kind = {"28": "key", "53": "rate-limit", "55": "timeout"}.get(state[:2], "server" if state else "connection")
-        if "password" in said and kind == "connection":
+        if kind == "connection" and re.search(r'password|authentication|role "[^"]*" does not exist', said):
             kind = "key"
         return SourceFailed(said, kind=kind, where=self.name, remedy="check that the server runs, its address and role")
 
