@@ -42,13 +42,16 @@ class Folder:
     """The same, parsed."""
 
 
-def read(run: Path) -> Folder:
-    """Read a run's folder. Raises UserError where it is missing, unfinished or does not parse."""
+def read(run: Path, meanwhile: Results | None = None) -> Folder:
+    """Read a run's folder; `meanwhile` stands in for results that are not there yet.
+
+    Raises UserError where it is missing, unfinished or does not parse.
+    """
     if not run.is_dir():
         raise UserError("there is no such run folder", where=str(run), remedy="check the path; `tandem run` makes one")
     results = run / "results.json"
     try:
-        found = runs.read_results(run)
+        found = runs.read_results(run) if meanwhile is None or results.exists() else meanwhile
     except (OSError, KeyError, AttributeError) as e:
         raise UserError(f"not a results file ({e!r})", where=str(results), remedy=REMEDY) from e
     fit = fitted(found, Results, "", str(results))

@@ -8,6 +8,7 @@ and unreadable without scripts.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import re
@@ -27,6 +28,7 @@ from tandem.results import Curve, Example, Figure, Section, Table
 
 MECHANISM = "measured on a made-up world; says how the method works, not how well a published system does"
 """The label of every result made on `tandem.world`."""
+HERE = Path(__file__).parent
 LONG = 700
 """Characters after which a model's text is folded."""
 
@@ -41,21 +43,17 @@ def write(run: Path) -> Path:
 def render(run: Path) -> str:
     """The report of a run's folder as one HTML page. Raises UserError where the folder is missing, half or broken."""
     found = folder.read(run)
-    here = Path(__file__).parent
-    style = (here / "page.css").read_text()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["visible"] = wording.visible
+    style = (HERE / "page.css").read_text()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    page = _templates().get_template("page.html")
+    return page.render(style=Markup(style), style_hash=digest, title=found.results.title, body=body(found))
+
+
+def body(found: Folder) -> Markup:
+    """What stands in the page, from its header to its footer: for pages that have the style sheet already."""
     results = found.results
-    return environment.get_template("page.html").render(
-        style=Markup(style),
-        style_hash=digest,
+    filled = _templates().get_template("body.html")
+    written = filled.render(
         title=results.title,
         lead=results.lead,
         byline=list(_byline(found)),
@@ -67,6 +65,20 @@ def render(run: Path) -> str:
         recipe=found.recipe,
         mechanism=MECHANISM if on_made_up_world(found.recipe_values) else "",
     )
+    return Markup(written)
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["visible"] = wording.visible
+    return environment
 
 
 def on_made_up_world(recipe: Mapping[str, Any]) -> bool:
