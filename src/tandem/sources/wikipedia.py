@@ -41,7 +41,8 @@ PARTS = 25
 TOGETHER = {True: 20, False: 1}
 """Pages of one request: introductions come together, whole texts alone."""
 _ELSEWHERE = ("see also", "references", "external links", "further reading", "notes", "bibliography", "sources")
-_NAVIGATION = frozenset((*_ELSEWHERE, "citations", "footnotes", "gallery"))
+NAVIGATION = frozenset((*_ELSEWHERE, "citations", "footnotes", "gallery"))
+"""Headings of sections that only point elsewhere."""
 _HEADING = re.compile(r"^(={2,6})\s*(.*?)\s*\1\s*$")
 
 
@@ -286,7 +287,7 @@ def _body(extract: str) -> str:
         if heading:
             level = len(heading[1])
             if not passed_over or level <= passed_over:
-                passed_over = level if heading[2].casefold() in _NAVIGATION else 0
+                passed_over = level if heading[2].casefold() in NAVIGATION else 0
         elif not passed_over and line.strip():
             kept.append(line.strip())
     return "\n".join(kept)
