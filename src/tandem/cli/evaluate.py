@@ -21,7 +21,6 @@ from tandem.cli.asking import how_to_sample, sampling_of, which_model
 from tandem.cli.judging import JUDGED, judging
 from tandem.cli.sandbox import options as how_to_confine
 from tandem.cli.training_text import look_for, training_text
-from tandem.cli.training_text import look_for, training_text
 
 if TYPE_CHECKING:
     from tandem.lm.answer_file import Standing
@@ -43,10 +42,20 @@ CHOICES = (
     "openbookqa",
     "medmcqa",
 )
+LONG = (
+    "qmsum",
+    "qmsum_val",
+    "loss_by_position",
+    "evidence_documents",
+    "evidence_pairs",
+    "multiplication",
+    "hops",
+)
 TASKS = (
     dict.fromkeys(CODE, "tandem.cli.evaluate_code")
     | dict.fromkeys(CHOICES, "tandem.cli.evaluate_choices")
     | dict.fromkeys(JUDGED, "tandem.cli.evaluate_judged")
+    | dict.fromkeys(LONG, "tandem.cli.evaluate_long")
 )
 """Task → the module whose `task(name, options)` gives it; `mmlu_SUBJECT` goes with `mmlu`."""
 
@@ -135,8 +144,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--partial", action="store_true", help="of --samples: let tasks be missing")
     add("--gold", action="store_true", help="only run the known programs against their tests")
     training_text(parser)
-    training_text(parser)
     judging(parser)
+    add(
+        "--set",
+        dest="settings",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="settings of the tasks on long inputs and long chains (docs/long-inputs.md): documents=20, TASK.KEY=VALUE",
+    )
     add("--store", type=Path, metavar="FILE", help="where answers are recorded (default: OUT.answers.db)")
     add("--retry-failed", action="store_true", help="ask again what was refused or failed before")
     add("--budget-money", type=float, metavar="X", help="stop before more than this is spent")
@@ -177,7 +193,6 @@ def run(options: argparse.Namespace) -> int:
     if options.n > 1 and sampling.temperature == 0:
         print("at temperature 0 all samples of a task are the same; try --temperature 0.2", file=sys.stderr)
     tasks: list[Task] = [import_module(module).task(name, options) for name, module in zip(names, modules, strict=True)]
-    look_for(tasks, options)
     look_for(tasks, options)
     with plain_warnings(), ExitStack() as opened:
         return asyncio.run(_measure(options, tasks, model_at(options.model, options, opened)))
