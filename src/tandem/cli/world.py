@@ -1,4 +1,4 @@
-"""`tandem world`: write a made-up world as JSON Lines files and show what is in it."""
+"""`tandem world`: write a made-up world as files of text, facts, triples and tables, and show what is in it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--questions", type=int, default=1200, help="questions of 1 to 3 hops (default: 1,200)")
     parser.add_argument("--choices", type=int, default=1000, help="multiple-choice items (default: 1,000)")
     parser.add_argument("--per-task", type=int, default=400, help="instruction items of each task (default: 400)")
+    more = parser.add_argument_group("knowledge", "from the same facts: what can be looked up, and what needs it")
+    more.add_argument("--claims", type=int, default=1200, help="claims to be judged (default: 1,200)")
+    more.add_argument("--strata", type=int, default=400, help="questions by number of mentions (default: 400)")
+    more.add_argument("--table-questions", type=int, default=300, help="answered by a sentence (default: 300)")
+    more.add_argument("--mixed", type=int, default=600, help="questions that need several sources (default: 600)")
+    more.add_argument("--mixed-by", choices=("fact", "relation"), default="fact", help="what the sources share out")
+    more.add_argument("--queries", type=int, default=2000, help="pairs of need and query to train on (default: 2,000)")
+    more.add_argument("--schemas", type=int, default=6, help="table schemas, at least 3 (default: 6)")
+    more.add_argument(
+        "--without",
+        nargs="+",
+        default=[],
+        metavar="PART",
+        help="leave out: triples, tables, claims, strata, table-questions, mixed, queries; or all of it: knowledge",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Make the world, write it, say what it holds."""
     from tandem.errors import UserError
     from tandem.runs import atomic_folder
-    from tandem.world import World, write
+    from tandem.world import PARTS, Sizes, World, write, write_knowledge
 
-    for flag in ("questions", "choices", "per_task"):
+    sizes = ("claims", "strata", "table_questions", "mixed", "queries", "schemas")
+    for flag in ("questions", "choices", "per_task", *sizes):
         if getattr(options, flag) < 0:
             raise UserError("must not be negative", where="--" + flag.replace("_", "-"), remedy="give 0 or more")
+    if options.schemas < 3:
+        raise UserError("there are three layouts", where="--schemas", remedy="give 3 or more")
+    if unknown := set(options.without) - {*PARTS, "knowledge"}:
+        remedy = f"choose among {', '.join(PARTS)}, knowledge"
+        raise UserError(f"there is no part {min(unknown)!r}", where="--without", remedy=remedy)
     world = World.make(options.seed, options.facts)
     with atomic_folder(options.out) as folder:
         counts = write(
@@ -39,8 +60,11 @@ def run(options: argparse.Namespace) -> int:
             n_choices=options.choices,
             n_per_task=options.per_task,
         )
+        if "knowledge" not in options.without:
+            knowledge = Sizes(**{name: getattr(options, name) for name in sizes})
+            counts |= write_knowledge(world, folder, knowledge, without=options.without, by=options.mixed_by)
     _show(world, counts)
-    print(f"\nwritten to {options.out}/ (what it holds in sum: world.json)")
+    print(f"\nwritten to {options.out}/ (what it holds in sum: world.json, knowledge.json)")
     return 0
 
 
@@ -49,7 +73,7 @@ def _show(world: World, counts: dict[str, int]) -> None:
 
     print(f"A made-up world from seed {world.seed}. Results measured on it are labelled “{MECHANISM}”.\n")
     for view, count in counts.items():
-        print(f"  {view:<10}{count:>12,}")
+        print(f"  {view:<20}{count:>12,}")
     print()
     held = summary(world)
     _print("entities: " + ", ".join(f"{count:,} {kind}" for kind, count in held["entities_by_kind"].items()))

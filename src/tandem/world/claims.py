@@ -9,7 +9,7 @@ the label. Claims of two hops join a fact to the noun phrase of another ("The bi
 Melnoria."); of an unsupported one either hop may be untold. Nothing contested is claimed: no passage states a false or
 ended rival of a claim's facts. Labels are about passages. Triples and tables tell everything that is true, so a method
 that asks them, too, needs claims made with `over="sources"`: their NOT ENOUGH INFO is of facts that do not exist in any
-view (one hop: schools, employers and spouses that people without any might have had).
+view (one hop; of schools, employers and spouses, as far as there are people without any).
 
 `choices` are the labels, `meta["answer"]` is `label`, and `meta` holds
 
@@ -34,8 +34,8 @@ from tandem.errors import UserError
 from tandem.types import Question
 from tandem.world.history import CURRENT
 from tandem.world.noise import I64, Draws
-from tandem.world.partition import Mask, mentioned
-from tandem.world.passages import passage_id, plan
+from tandem.world.partition import mentioned
+from tandem.world.passages import Mask, passage_id, plan
 from tandem.world.questions import plain, rivals
 from tandem.world.schema import NUMBER, RELATIONS
 from tandem.world.templates import WORDINGS, sentence
@@ -145,7 +145,7 @@ def _drawn(world: World, relation: int, hops: int, label: str, draws: Draws, ove
     subject, object_ = int(c.subject[chain[0]]), int(c.object[fact])
     if label == LABELS[1] or (lone and draws.below(2)):
         wrong = _wrong(world, fact, draws)
-        if wrong is None:
+        if wrong is None or (lone and _ruled_out(world, relation, wrong, told)):
             return None
         object_ = wrong
     return _Claim(chain, subject, relation, object_, label)
@@ -154,13 +154,22 @@ def _drawn(world: World, relation: int, hops: int, label: str, draws: Draws, ove
 def _nothing(world: World, relation: int, draws: Draws) -> _Claim | None:
     """A subject without any fact of a relation, with an object that others have."""
     c = world.columns
-    numbers = world.numbers(RELATIONS[relation].domain[0])
+    r = RELATIONS[relation]
+    numbers, held = world.numbers(r.domain[0]), world.holding(r.name)
     subject = numbers[draws.below(len(numbers))]
-    if any(c.relation[f] == relation for f in world.facts_of(subject)):
+    if not len(held) or any(c.relation[f] == relation for f in world.facts_of(subject)):
         return None
-    held = world.holding(RELATIONS[relation].name)
-    object_ = int(c.object[held[draws.below(len(held))]]) if len(held) else subject
-    return None if object_ == subject else _Claim((), subject, relation, object_, LABELS[2])
+    object_ = numbers[draws.below(len(numbers))] if r.symmetric else int(c.object[held[draws.below(len(held))]])
+    if object_ == subject or _ruled_out(world, relation, object_, np.ones(len(c), np.bool)):
+        return None
+    return _Claim((), subject, relation, object_, LABELS[2])
+
+
+def _ruled_out(world: World, relation: int, object_: int, told: Mask) -> bool:
+    """Whether something told of an object speaks against it: its own spouse, the country that a capital lies in."""
+    r, c = RELATIONS[relation], world.columns
+    against = relation if r.symmetric else NUMBER["lies_in"] if r.name == "capital" else None
+    return against is not None and any(c.relation[f] == against and told[f] for f in world.facts_of(object_))
 
 
 @lru_cache(maxsize=2)

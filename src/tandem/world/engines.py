@@ -11,7 +11,7 @@ from typing import Any
 
 import pyoxigraph
 
-from tandem.world.partition import Mask
+from tandem.world.passages import Mask
 from tandem.world.table_schemas import TableSchema
 from tandem.world.tables import write_sqlite
 from tandem.world.triples import triples

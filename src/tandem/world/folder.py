@@ -40,12 +40,12 @@ def write(
     """
     try:
         counts = {
-            "facts": _lines(folder / "facts.jsonl", _facts(world)),
-            "entities": _lines(
+            "facts": write_lines(folder / "facts.jsonl", _facts(world)),
+            "entities": write_lines(
                 folder / "entities.jsonl", (asdict(e) | {"category": e.category} for e in world.entities)
             ),
-            "passages": _lines(folder / "passages.jsonl", map(_passage, passages(world))),
-            "questions": _lines(
+            "passages": write_lines(folder / "passages.jsonl", map(passage_record, passages(world))),
+            "questions": write_lines(
                 folder / "questions.jsonl",
                 (
                     _question(q)
@@ -53,7 +53,7 @@ def write(
                     for q in questions(world, n=n_questions // 2, seed=seed, held_out=held_out)
                 ),
             ),
-            "choices": _lines(
+            "choices": write_lines(
                 folder / "choices.jsonl",
                 (
                     _question(q)
@@ -61,7 +61,7 @@ def write(
                     for q in choices(world, n_choices // 2, seed, held_out=held_out)
                 ),
             ),
-            "tasks": _lines(folder / "tasks.jsonl", (asdict(item) for item in tasks(world, n_per_task, seed))),
+            "tasks": write_lines(folder / "tasks.jsonl", (asdict(item) for item in tasks(world, n_per_task, seed))),
         }
         about = {"label": MECHANISM, "version": VERSION, "seed": world.seed, "views_seed": seed, "counts": counts}
         details = json.dumps(about | summary(world), indent=2) + "\n"
@@ -88,7 +88,8 @@ def summary(world: World) -> dict[str, Any]:
     }
 
 
-def _lines(path: Path, records: Iterable[Mapping[str, Any]]) -> int:
+def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> int:
+    """A file of JSON Lines; returns the number of records."""
     count = 0
     with path.open("w", encoding="utf-8", newline="\n") as f:
         for record in records:
@@ -105,7 +106,8 @@ def _facts(world: World) -> Iterable[dict[str, Any]]:
         yield {**vars(fact), "mentions": mentions}
 
 
-def _passage(passage: Passage) -> dict[str, Any]:
+def passage_record(passage: Passage) -> dict[str, Any]:
+    """A passage as a line of JSON."""
     return {**vars(passage), "mentions": [vars(m) for m in passage.mentions]}
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from tandem.world.history import CONTRADICTED, CURRENT
 from tandem.world.noise import I64
-from tandem.world.schema import NOW, NUMBER, RELATION, TERMS
+from tandem.world.schema import NOW, NUMBER, RELATION, RELATIONS, TERMS
 from tandem.world.table_schemas import GROUP
 from tandem.world.world import World
 
@@ -159,10 +159,10 @@ def _holds(world: World, fact: int, pattern: Pattern) -> bool:
 def term(world: World, fact: int) -> Term:
     """A fact's object."""
     c = world.columns
-    relation = list(RELATION)[int(c.relation[fact])]
-    if RELATION[relation].to_entity:
+    relation = RELATIONS[c.relation[fact]]
+    if relation.to_entity:
         return Thing(int(c.object[fact]))
-    kind = RELATION[relation].range[0]
+    kind = relation.range[0]
     return Value(int(c.object[fact]) if kind == "year" else TERMS[kind][int(c.object[fact])])
 
 

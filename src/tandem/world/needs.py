@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tandem.world.forms import Form, Pattern, Term, Thing, Var, answers, shown, solutions, term
+from tandem.world.forms import Form, Pattern, Term, Thing, Var, answers, matching, shown, solutions, term
 from tandem.world.history import CONTRADICTED, CURRENT
 from tandem.world.noise import Draws
 from tandem.world.pair_wordings import (
@@ -42,6 +42,8 @@ from tandem.world.world import World
 
 _MOST = 12
 """Filters give at most so many names."""
+_LARGEST = 400
+"""Groups of which one is first or last, or some are before a year, have at most so many members."""
 _X, _Y, _YEAR = Var("x"), Var("y"), Var("year")
 
 
@@ -69,16 +71,25 @@ class Need:
     """For a step: whether what it states is true; None for a question."""
 
 
-_Choose: TypeAlias = Callable[[list[Worded]], Worded]
+Wanted: TypeAlias = Callable[[tuple[str, ...], Term], bool]
+"""Whether a need of these relations, about this thing or word, is of use: asked before it is worked out."""
 
 
-def draw(world: World, shape: str, draws: Draws, held_out: bool) -> Need | None:
-    """One need of a shape in a usual or a held-out wording; None when the draw leads nowhere."""
+@dataclass(frozen=True)
+class _Choice:
+    """What a draw may choose."""
+
+    wanted: Wanted
+    worded: Callable[[list[Worded]], Worded]
+
+
+def draw(world: World, shape: str, draws: Draws, held_out: bool, wanted: Wanted) -> Need | None:
+    """One need of a shape in a usual or a held-out wording; None when the draw leads nowhere, or is not `wanted`."""
 
     def choose(wordings: list[Worded]) -> Worded:
         return draws.choose([w for w in wordings if w.held_out == held_out])
 
-    return _DRAW[shape](world, draws, choose)
+    return _DRAW[shape](world, draws, _Choice(wanted, choose))
 
 
 def _current(world: World, draws: Draws, relations: Collection[str]) -> int | None:
@@ -87,14 +98,16 @@ def _current(world: World, draws: Draws, relations: Collection[str]) -> int | No
     return int(held[draws.below(len(held))]) if len(held) else None
 
 
-def _lookup(world: World, draws: Draws, choose: _Choose) -> Need | None:
+def _lookup(world: World, draws: Draws, may: _Choice) -> Need | None:
     fact = _current(world, draws, RELATION)
     if fact is None:
         return None
     c = world.columns
     relation, about = RELATIONS[c.relation[fact]].name, Thing(int(c.subject[fact]))
+    if not may.wanted((relation,), about):
+        return None
     step = bool(draws.below(2)) if draws.below(2) else None
-    template = choose(lookups(relation) if step is None else steps(relation))
+    template = may.worded(lookups(relation) if step is None else steps(relation))
     said = fact if step is not False else _other(world, fact, draws)
     if said is None:
         return None
@@ -115,13 +128,16 @@ def _other(world: World, fact: int, draws: Draws) -> int | None:
     return None
 
 
-def _join(world: World, draws: Draws, choose: _Choose) -> Need | None:
+def _join(world: World, draws: Draws, may: _Choice) -> Need | None:
     chain = walk(world, 2, draws)
     if chain is None:
         return None
     c = world.columns
     first, second = (RELATIONS[c.relation[f]].name for f in chain)
-    about, template = Thing(int(c.subject[chain[0]])), choose(lookups(second))
+    about = Thing(int(c.subject[chain[0]]))
+    if not may.wanted((first, second), about):
+        return None
+    template = may.worded(lookups(second))
     text = sentence(template.text, s=WORDINGS[first].phrase.format(s=shown(world, about)))
     form = Form(_Y, (Pattern(about, first, _X), Pattern(_X, second, _Y)))
     template = Worded(f"join/{template.id}", template.text, template.held_out)
@@ -134,49 +150,53 @@ def _group(world: World, draws: Draws, relations: Collection[str]) -> tuple[str,
     return None if fact is None else (RELATIONS[world.columns.relation[fact]].name, term(world, fact))
 
 
-def _count(world: World, draws: Draws, choose: _Choose) -> Need | None:
+def _count(world: World, draws: Draws, may: _Choice) -> Need | None:
     found = _group(world, draws, GROUPS)
-    if found is None:
+    if found is None or not may.wanted(found[:1], found[1]):
         return None
     relation, about = found
-    template = choose(grouped("count", relation, COUNT))
+    template = may.worded(grouped("count", relation, COUNT))
     form = Form(_X, (Pattern(_X, relation, about),), "count")
     text = sentence(template.text, s=shown(world, about))
     return Need("count", text, form, answers(world, form), template, (relation,), about)
 
 
-def _years(world: World, draws: Draws) -> tuple[str, Term, str, tuple[Pattern, ...], list[int]] | None:
+def _years(world: World, draws: Draws, may: _Choice) -> tuple[str, Term, str, tuple[Pattern, ...], list[int]] | None:
     """A group with a year that its members have: relation, object, relation of the year, patterns, the years."""
     found = _group(world, draws, GROUPS)
     if found is None:
         return None
     relation, about = found
     of = draws.choose([y for y in DOES if GROUP[RELATION[y].domain[0]] == GROUP[RELATION[relation].domain[0]]])
+    if not may.wanted((relation, of), about):
+        return None
+    if len(list(matching(world, Pattern(_X, relation, about), {}))) > _LARGEST:
+        return None
     patterns = (Pattern(_X, relation, about), Pattern(_X, of, _YEAR))
     years = sorted(int(shown(world, bound[_YEAR])) for bound in solutions(world, Form(_X, patterns)))
     return (relation, about, of, patterns, years) if len(years) > 1 else None
 
 
-def _extreme(world: World, draws: Draws, choose: _Choose) -> Need | None:
-    found = _years(world, draws)
+def _extreme(world: World, draws: Draws, may: _Choice) -> Need | None:
+    found = _years(world, draws, may)
     if found is None:
         return None
     relation, about, of, patterns, _ = found
     last = bool(draws.below(2))
-    template = choose(grouped("last" if last else "first", relation, LAST if last else FIRST))
+    template = may.worded(grouped("last" if last else "first", relation, LAST if last else FIRST))
     form = Form(_X, patterns, "last" if last else "first", _YEAR)
     text = sentence(template.text, s=shown(world, about), does=DOES[of][0])
     right = answers(world, form)
     return Need("extreme", text, form, right, template, (relation, of), about) if len(right) == 1 else None
 
 
-def _filter(world: World, draws: Draws, choose: _Choose) -> Need | None:
-    found = _years(world, draws)
+def _filter(world: World, draws: Draws, may: _Choice) -> Need | None:
+    found = _years(world, draws, may)
     if found is None:
         return None
     relation, about, of, patterns, years = found
     after, cut = bool(draws.below(2)), draws.choose(years)
-    template = choose(grouped("after" if after else "before", relation, AFTER if after else BEFORE))
+    template = may.worded(grouped("after" if after else "before", relation, AFTER if after else BEFORE))
     limits = {"after": cut} if after else {"before": cut}
     form = Form(_X, patterns, "values", _YEAR, **limits)
     text = sentence(template.text, s=shown(world, about), do=DOES[of][1], year=str(cut))
@@ -184,7 +204,7 @@ def _filter(world: World, draws: Draws, choose: _Choose) -> Need | None:
     return Need("filter", text, form, right, template, (relation, of), about) if 0 < len(right) <= _MOST else None
 
 
-def _dated(world: World, draws: Draws, choose: _Choose) -> Need | None:
+def _dated(world: World, draws: Draws, may: _Choice) -> Need | None:
     relation = draws.choose(tuple(DATED))
     held, c = (world.ended(relation), world.holding(relation)), world.columns
     chosen = held[draws.below(2)]
@@ -196,7 +216,9 @@ def _dated(world: World, draws: Draws, choose: _Choose) -> Need | None:
     if until - since < 2:
         return None
     year, about = since + 1 + draws.below(until - since - 1), Thing(int(c.subject[fact]))
-    template = choose(dated(relation))
+    if not may.wanted((relation,), about):
+        return None
+    template = may.worded(dated(relation))
     form = Form(_X, (Pattern(about, relation, _X, year),))
     text = sentence(template.text, s=shown(world, about), year=str(year))
     return Need("dated", text, form, answers(world, form), template, (relation,), about, (fact,))

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 from tandem.errors import UserError
@@ -104,6 +105,7 @@ def held_out_schemas(world: World, n: int = 6) -> tuple[str, ...]:
     return tuple(schema.name for schema in table_schemas(world, n)[n - n // 3 :])
 
 
+@lru_cache(maxsize=1 << 16)
 def held_out_thing(world: World, about: Term) -> bool:
     """Whether training pairs leave out a thing or word."""
     return Draws(world.seed, f"things held out of pairs {shown(world, about)}").below(HELD_OUT_THINGS) == 0
@@ -122,8 +124,11 @@ def pairs(
     *,
     languages: Sequence[Language] = LANGUAGES,
     n_schemas: int = 6,
+    engines: Engines | None = None,
 ) -> list[Pair]:
     """Up to `n` distinct pairs of a split, shared evenly among languages, then shapes; fewer in a small world.
+
+    `engines` with the graph and all schemas saves making them again for each split.
 
     Raises UserError for an unknown split or language, and for fewer than three schemas.
     """
@@ -138,27 +143,28 @@ def pairs(
     spoken: list[Language] = [x for x in languages if x == "sql"] if split == "schemas" else list(languages)
     made: list[Pair] = []
     if n and spoken:
-        writer = _Writer(world, split, seed, n_schemas)
+        held = engines or Engines(world, table_schemas(world, n_schemas))
+        writer = _Writer(world, split, seed, n_schemas, held)
         for place, language in enumerate(spoken):
             shapes = ("lookup",) if language == "text" else SHAPES
             share = n // len(spoken) + (place < n % len(spoken))
             for turn, shape in enumerate(shapes):
                 wanted = share // len(shapes) + (turn < share % len(shapes))
                 made.extend(writer.pairs(language, shape, wanted))
-        writer.close()
+        if engines is None:
+            held.close()
     return made
 
 
 class _Writer:
     """Draws needs of a split, writes and runs their queries."""
 
-    def __init__(self, world: World, split: Split, seed: int, n_schemas: int) -> None:
+    def __init__(self, world: World, split: Split, seed: int, n_schemas: int, engines: Engines) -> None:
         self._world, self._split, self._seed = world, split, seed
         every, hidden = table_schemas(world, n_schemas), held_out_schemas(world, n_schemas)
         self._schemas = [schema for schema in every if (schema.name in hidden) == (split == "schemas")]
         self._hidden = set(held_out_relations(world))
-        self._engines = Engines(world, self._schemas)
-        self.close = self._engines.close
+        self._engines = engines
 
     def pairs(self, language: Language, shape: str, n: int) -> Iterator[Pair]:
         """Up to `n` pairs of a language and a shape."""
@@ -166,11 +172,11 @@ class _Writer:
         seen: set[tuple[str, str]] = set()
         misses = 0
         while len(seen) < n and misses < _ATTEMPTS:
-            need = draw(self._world, shape, draws, held_out=self._split == "templates")
+            need = draw(self._world, shape, draws, self._split == "templates", self._belongs)
             schema = draws.choose(self._schemas) if language == "sql" else None
             key = ("", "") if need is None else (need.text, schema.name if schema else "")
             made = None
-            if need is not None and key not in seen and self._belongs(need):
+            if need is not None and key not in seen:
                 made = self._pair(f"{self._split}-{language}-{shape}-{len(seen):05d}", language, need, schema, draws)
             if made is None:
                 misses += 1
@@ -179,12 +185,10 @@ class _Writer:
             seen.add(key)
             yield made
 
-    def _belongs(self, need: Need) -> bool:
+    def _belongs(self, relations: tuple[str, ...], about: Term) -> bool:
         """Whether a need holds out what its split holds out, and nothing else."""
-        known = not self._hidden & set(need.relations)
-        return known == (self._split != "relations") and held_out_thing(self._world, need.about) == (
-            self._split != "train"
-        )
+        known = not self._hidden & set(relations)
+        return known == (self._split != "relations") and self._hides(about) == (self._split != "train")
 
     def _pair(self, id_: str, language: Language, need: Need, schema: TableSchema | None, draws: Draws) -> Pair | None:
         write, run = self._language(language, need, schema)

@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tandem.errors import UserError
 from tandem.world.noise import I64, below, draw, permutation
+from tandem.world.passages import Mask
 from tandem.world.schema import NUMBER, RELATIONS
 from tandem.world.world import World
 
-Mask: TypeAlias = NDArray[np.bool]
-"""One truth value for each fact of a world."""
 Source: TypeAlias = Literal["passages", "triples", "tables"]
 SOURCES: tuple[Source, ...] = ("passages", "triples", "tables")
 """Order of the sources in a partition's numbers."""

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tandem.errors import UserError
 from tandem.world.history import CONTRADICTED, OUTDATED
@@ -22,6 +24,8 @@ from tandem.world.schema import NUMBER, RELATIONS, STATUSES, Status
 from tandem.world.templates import sentence, statements
 from tandem.world.world import World
 
+Mask: TypeAlias = NDArray[np.bool]
+"""One truth value for each fact of a world."""
 _SENTENCES = 5
 """Passages of an entity hold about so many sentences on average."""
 _STALE_PER = 4
@@ -127,8 +131,10 @@ def _topics(world: World) -> I64:
     return topic
 
 
-def passages(world: World, start: int = 0, stop: int | None = None) -> Iterator[Passage]:
+def passages(world: World, start: int = 0, stop: int | None = None, told: Mask | None = None) -> Iterator[Passage]:
     """Passages `start` … `stop` − 1 of a world (all from `start` on when `stop` is None), in order.
+
+    With `told`, only sentences that state these facts are written, and passages without any are left out.
 
     Raises UserError for a range that does not lie inside the world.
     """
@@ -137,10 +143,10 @@ def passages(world: World, start: int = 0, stop: int | None = None) -> Iterator[
     if not 0 <= start <= stop <= p.passages:
         remedy = f"stay between 0 and {p.passages}"
         raise UserError(f"there are no passages {start} to {stop}", where="passages", remedy=remedy)
-    return _written(world, p, start, stop)
+    return _written(world, p, start, stop, told)
 
 
-def _written(world: World, p: Plan, start: int, stop: int) -> Iterator[Passage]:
+def _written(world: World, p: Plan, start: int, stop: int, told: Mask | None) -> Iterator[Passage]:
     topic = _topics(world)
     for low in range(start, stop, _BLOCK):
         high = min(low + _BLOCK, stop)
@@ -151,7 +157,9 @@ def _written(world: World, p: Plan, start: int, stop: int) -> Iterator[Passage]:
         ends = (p.bounds[low + 1 : high + 1] - p.bounds[low]).tolist()
         begin = 0
         for number, (end, about) in enumerate(zip(ends, topics, strict=True), low):
-            yield _passage(world, number, about, rows[begin:end])
+            kept = rows[begin:end] if told is None else [row for row in rows[begin:end] if told[row[0]]]
+            if kept:
+                yield _passage(world, number, about, kept)
             begin = end
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from tandem.world.history import CONTRADICTED, CURRENT
 from tandem.world.noise import I64
-from tandem.world.partition import Mask
+from tandem.world.passages import Mask
 from tandem.world.schema import KINDS, NUMBER, RELATIONS
 from tandem.world.table_schemas import GROUP, GROUPS, Group, TableSchema
 from tandem.world.world import World

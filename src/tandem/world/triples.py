@@ -22,7 +22,7 @@ from functools import lru_cache
 from tandem.types import Schema
 from tandem.world.history import CONTRADICTED, CURRENT
 from tandem.world.noise import permutation
-from tandem.world.partition import Mask
+from tandem.world.passages import Mask
 from tandem.world.schema import KINDS, RELATION, RELATIONS, TERMS, Relation
 from tandem.world.templates import WORDINGS
 from tandem.world.world import World
