@@ -110,7 +110,7 @@ class Chromium:
 
     async def press(self, key: str, *, repeat: bool = False) -> None:
         """Press and release a key, or one of its repeats while it is held."""
-        text = {"text": key} if len(key) == 1 else {}
+        text = {"text": "\r" if key == "Enter" else key} if len(key) == 1 or key == "Enter" else {}
         code = CODES.get(key) or ord(key.upper())
         for kind in ("keyDown",) if repeat else ("keyDown", "keyUp"):
             more = {"type": kind, "key": key, "windowsVirtualKeyCode": code, "autoRepeat": repeat}

@@ -164,9 +164,12 @@ def _standing(record: Record) -> str:
 
 
 def _recipe(judging: Judging, options: argparse.Namespace) -> str:
-    from tandem.recipes.toml import write
+    """What is judged, as TOML: texts, numbers and lists of texts, which JSON writes alike."""
+    import json
 
-    return write({"judge": judging.to_json() | {"show": options.show}})
+    values = judging.to_json() | {"show": options.show}
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+    return "\n".join(["[judge]", *lines]).replace("\x7f", "\\u007f") + "\n"
 
 
 def _write(folder: Run, kept: Ledger, pairs: tuple[Pair, ...]) -> Path:

@@ -42,7 +42,8 @@ HEADERS = {
 }
 """What every answer says to the browser."""
 ENTRY = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
-<meta http-equiv="refresh" content="0; url={path}"><title>Tandem</title><a href="{path}">Go on</a></html>"""
+<link rel="icon" href="data:,"><meta http-equiv="refresh" content="0; url={path}"><title>Tandem</title>
+<a href="{path}">Go on</a></html>"""
 """A page and not a redirect: after a click on another site a redirect would not carry the new, strict cookie."""
 
 

@@ -30,6 +30,10 @@ PLACES = ("*-items.jsonl", "items.jsonl", "*/items.jsonl", "*.answers.jsonl", "a
 """Where a run's folder may hold answers."""
 
 
+PER_SYSTEM = ("rationale", "reasoning", "steps", "trace", "model", "system")
+"""Fields that belong to a system also where only one side has them."""
+
+
 @dataclass(frozen=True)
 class Fields:
     """Names of fields where the usual ones are not meant; empty takes those."""
@@ -161,7 +165,7 @@ def join(first: Side, second: Side, show: Sequence[str] = ()) -> Joined:
         if not (prompt := one.prompt or other.prompt):
             remedy = f"name the field: --prompt FIELD (usual: {', '.join(PROMPTS)})"
             raise UserError(f"{id!r} has no prompt on either side", where=one.where, remedy=remedy)
-        shared = tuple((key, one.shown[key]) for key in show if key in one.shown and _agreed(key, one, other))
+        shared = tuple((key, text) for key in show if (text := _agreed(key, one.shown, other.shown)) is not None)
         known = {key for key, _ in shared}
         beside = tuple(
             tuple((key, row.shown[key]) for key in show if key in row.shown and key not in known)
@@ -188,12 +192,11 @@ def names(paths: Sequence[Path]) -> tuple[str, str]:
     return f"{parts[0][-1]} (A)", f"{parts[1][-1]} (B)"
 
 
-def _agreed(key: str, one: Answered, other: Answered) -> bool:
-    return other.shown.get(key, one.shown[key]) == one.shown[key] and (key in other.shown or key not in PER_SYSTEM)
-
-
-PER_SYSTEM = ("rationale", "reasoning", "steps", "trace", "model", "system")
-"""Fields that belong to a system also where only one side has them."""
+def _agreed(key: str, one: Mapping[str, str], other: Mapping[str, str]) -> str | None:
+    """What both sides say in a field, or the one that has it; None where they differ, or it belongs to a system."""
+    said = {side[key] for side in (one, other) if key in side}
+    own = key in PER_SYSTEM and not (key in one and key in other)
+    return None if len(said) != 1 or own else said.pop()
 
 
 def _file(path: Path, task: str) -> Path:

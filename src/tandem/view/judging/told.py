@@ -35,14 +35,15 @@ def preferences(record: Record) -> Table:
         counts: Counter[object] = Counter(j.preferred for j in judged.values())
         n = counts[0] + counts[1] + counts[TIE]
         shares = [_share(proportion(counts[label], n)) if n else None for label in (0, 1, TIE)]
-        rows.append((name, *shares, counts[UNSURE], len(judged)))
+        rows.append((name, *shares, f"{counts[UNSURE]} of {len(judged)}"))
     if len(rows) > 1:
         every = [j for judged in record.by.values() for j in judged.values()]
-        rows.append((ALL, *pooled(record), sum(j.preferred == UNSURE for j in every), len(every)))
+        unsure = sum(j.preferred == UNSURE for j in every)
+        rows.append((ALL, *pooled(record), f"{unsure} of {len(every)}"))
     note = "Shares of the judgments that say something."
     if len(record.by) > 1:
         note += " All together: intervals over items, since judgments of one item hang together."
-    return Table("Preferred", ("Annotator", first, second, "Tie", "Cannot say", "Judged"), tuple(rows), note)
+    return Table("Preferred", ("Annotator", first, second, "Tie", "Cannot say"), tuple(rows), note)
 
 
 def pooled(record: Record) -> list[Figure | None]:
@@ -71,6 +72,7 @@ def agreement(record: Record) -> Table | None:
         return None
     rows: list[tuple[Cell, ...]] = []
     notes: list[str] = []
+    exact: list[str] = []
     for one, other in itertools.combinations(names, 2):
         both = [(a, b) for _, (a, b) in _labels(record, (one, other)) if a is not None and b is not None]
         pair = f"{one} and {other}"
@@ -78,15 +80,20 @@ def agreement(record: Record) -> Table | None:
             rows.append((pair, None, None, 0))
             continue
         same = proportion(sum(a == b for a, b in both), len(both))
-        rows.append((pair, _share(same), _measured(pair, notes, *zip(*both, strict=True)), len(both)))
+        kappa = _measured(pair, notes, *zip(*both, strict=True))
+        exact += [f"{pair} {kappa.value:.2f}"] if kappa else []
+        rows.append((pair, _share(same), kappa, len(both)))
     if len(names) > 2:
         units = [labels for _, labels in _labels(record, names)]
         try:
             alpha = metrics.krippendorff(units)
             rows.append(("all, Krippendorff's α", None, _plain(alpha), alpha.n))
+            exact.append(f"α {alpha.value:.2f}")
         except UserError as e:
             rows.append(("all, Krippendorff's α", None, None, 0))
             notes.append(f"{e.problem}.")
+    if exact:
+        notes.insert(0, f"To two digits: {', '.join(exact)}.")
     note = "Cohen's κ on which system is better, or a tie; 95 % intervals over items. " + " ".join(notes)
     return Table("Agreement", ("Annotators", "Same", "κ", "Items of both"), tuple(rows), note.strip())
 
@@ -140,9 +147,8 @@ def lead_of(record: Record, shares: Sequence[Figure | None]) -> str:
     lead = f"{people} judged {record.judging.items} pairs of answers without knowing whose they are."
     a, b, tie = shares
     if a and b and tie:
-        lead += (
-            f" {first} is better in {a.value:.0%} of the judgments, {second} in {b.value:.0%}; {tie.value:.0%} ties."
-        )
+        lead += f" Better is {first} in {a.value:.0%} of the judgments, {second} in {b.value:.0%};"
+        lead += f" {tie.value:.0%} are ties."
     if unfinished:
         lead += f" Not done yet: {', '.join(unfinished)}."
     return lead.replace("%", "\u202f%")
