@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 12
 """Words of a name; longer ones are not looked for."""
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"\w[\w\u0300-\u036f]*")
 _REMEDY = 'write a line like {"id": "Q7259", "label": "Ada Lovelace", "aliases": ["Ada Byron"], "about": "…"}'
 _NAMES = """SELECT ?i ?label ?name ?about WHERE {
   ?i <http://www.w3.org/2000/01/rdf-schema#label> ?label

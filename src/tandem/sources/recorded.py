@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -161,15 +162,15 @@ class Recorded:
 
     async def close(self) -> None:
         """Close the source, where it holds something open."""
-        close = getattr(self._source, "close", None)
-        if close is not None:
-            await close()
+        closing = self._source.close() if hasattr(self._source, "close") else None
+        if inspect.isawaitable(closing):
+            await closing
 
 
 def recorded_name(source: Source) -> str:
     """The name a source is recorded under: its own, and the hash of what it holds where it has one (`identity`)."""
     held = getattr(source, "identity", "")
-    return f"{source.name}@{held[:12]}" if held else source.name
+    return f"{source.name}@{fingerprint(held)[:12]}" if held else source.name
 
 
 def part_of(question: Question) -> str:
