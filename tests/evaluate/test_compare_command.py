@@ -195,6 +195,15 @@ def test_a_run_that_is_not_finished_is_told(compare):
     assert "WARNING: b is not finished (no results.json)" in compare("a", "b")[1]
 
 
+def test_turns_of_a_conversation_are_items_of_one_group(compare):
+    for name, more in (("a.jsonl", 0), ("b.jsonl", 1)):
+        grades = [{"question_id": q, "turn": t, "score": 5 + more * (t == 2)} for q in range(12) for t in (1, 2)]
+        Path(name).write_text("".join(json.dumps(grade) + "\n" for grade in grades))
+    _, out, _ = compare("a.jsonl", "b.jsonl")
+    assert (cells(out)[0]["n"], cells(out)[0]["fixed"]) == ("24", "12")
+    assert "interval and p are over 12 groups of items" in out
+
+
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [
@@ -204,7 +213,11 @@ def test_a_run_that_is_not_finished_is_told(compare):
             '{"id": 1, "size": 3}',
             "no field is known for a score (fields with numbers: id, size)",
         ),
-        ('{"id": 1, "score": 1}', '{"name": 1}', "b.jsonl:1: no id or task_id (its fields: name)"),
+        (
+            '{"id": 1, "score": 1}',
+            '{"name": 1}',
+            "b.jsonl:1: no field id or task_id or question_id or instruction (its fields: name)",
+        ),
         ('{"id": 1, "score": 1}', '{"id": 1, "sc', "b.jsonl:1: not JSON"),
         ('{"id": 1, "score": 1}', "[1]", "b.jsonl:1: is not an object"),
         ('{"id": 1, "score": 1}', "", "holds no rows"),

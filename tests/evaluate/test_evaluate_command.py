@@ -64,9 +64,10 @@ def lines(file):
 def test_a_run_prints_a_table_to_paste_and_leaves_results_samples_and_a_report(place, evaluate):
     status, out, _ = evaluate(*model(place), "--steps", "2", "--out", "run")
     assert status == 0
-    assert "| task      | version | tasks | samples | step | metric | value" in out
-    assert "| humaneval | 1-text  | 3     | 3       | 1    | pass@1 | 22.2 %" in out
-    assert "| humaneval | 1-text  | 3     | 3       | 2    | pass@1 | 44.4 %" in out
+    assert "| task      | version | shots | samples | step | metric | direction | value ± stderr  | 95 %" in out
+    # Of three samples each 1, 0, 1 pass, then 2, 1, 1: a standard deviation of 1/√27 over three tasks.
+    assert "| 0     | 3       | 1    | pass@1 | ↑         | 0.2222 ± 0.1111 | [0.0000, 0.3333] | 3 |" in out
+    assert "| 0     | 3       | 2    | pass@1 | ↑         | 0.4444 ± 0.1111 | [0.3333, 0.6667] | 3 |" in out
     assert "step 1: 2 passed" in out
     run = Path("run")
     rows = lines(run / "humaneval-step2.jsonl")
@@ -135,7 +136,8 @@ def test_samples_that_failed_are_missing_counted_and_asked_for_again(place, eval
     status, out, err = evaluate("--model", f"scripted:{rules}", "--out", "run")
     assert status == 1
     assert "Missing: not counted as wrong" in out
-    assert "| 2     | 1 " in out  # two tasks have their sample
+    (row,) = [line.split("|") for line in out.splitlines() if line.startswith("| humaneval | 1-text ")]
+    assert row[-2].strip() == "2"  # two tasks have their sample
     assert "the same command goes on" in err
     assert lines("run/humaneval-missing.jsonl")[0]["kind"] == "server"
 
@@ -146,7 +148,7 @@ def test_a_budget_that_is_spent_keeps_what_is_done(place, evaluate):
     assert "budget-spent" in out
     status, out, _ = evaluate(*model(place), "--out", "run")
     assert status == 0
-    assert "| humaneval | 1-text  | 3 " in out
+    assert "| humaneval | 1-text  | 0     | 3       | 1    | pass@1 |" in out
 
 
 def test_at_temperature_zero_many_samples_are_questioned(place, evaluate):
@@ -206,7 +208,8 @@ def test_missing_tasks_are_listed_and_refused_unless_partial(evaluate, samples):
     assert "--partial" in err
     status, out, _ = evaluate("--samples", file, "--partial")
     assert status == 0
-    assert "| humaneval | given   | 1 " in out
+    (row,) = [line.split("|") for line in out.splitlines() if line.startswith("| humaneval | given ")]
+    assert (row[3].strip(), row[-2].strip()) == ("", "1")  # nothing is known of a prompt; one task
 
 
 @pytest.mark.parametrize(

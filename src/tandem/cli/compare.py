@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--tasks", metavar="NAMES", help="only these tasks, with commas between (default: all that are in both)")
     add("--score", metavar="FIELDS", help="fields that hold scores, with commas between (default: the usual names)")
-    add("--id", metavar="FIELD", help="field of a file that holds the id (default: id, task_id)")
+    add("--id", metavar="FIELD", help="field of a file that holds the id (default: id, task_id, question_id)")
     add(
         "--cluster", default="group", metavar="FIELD", help="take intervals over these groups (default: group; or none)"
     )

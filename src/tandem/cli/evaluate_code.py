@@ -16,6 +16,7 @@ from tandem.cli.training_text import look_for
 from tandem.errors import UserError
 from tandem.evaluate import code
 from tandem.evaluate.code import Settings, figures
+from tandem.evaluate.code.benchmarks import GIVEN
 from tandem.evaluate.code.samples import results_file
 from tandem.programs import mbpp
 from tandem.text import count
@@ -155,7 +156,7 @@ def _load(name: str, options: argparse.Namespace, *, chat: bool, gold: bool = Fa
         limit=options.limit,
         examples=not gold,
     )
-    return replace(found, version="given") if gold else found  # no prompt of ours was asked
+    return replace(found, version=GIVEN) if gold else found  # no prompt of ours was asked
 
 
 def _data(name: str, given: Sequence[Path]) -> list[Path]:

@@ -15,6 +15,8 @@ from tandem.programs.task import Task
 from tandem.runs import file_hash
 
 NAMES = ("humaneval", "mbpp", "mbpp_sanitized")
+GIVEN = "given"
+"""The version where samples are not this program's: nothing is known of their prompts."""
 
 
 @dataclass(frozen=True)

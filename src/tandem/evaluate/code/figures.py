@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
+from tandem.evaluate.code.benchmarks import GIVEN
 from tandem.evaluate.code.measure import Measured
 from tandem.evaluate.code.verdicts import OUTCOMES
 from tandem.evaluate.overlap import told
 from tandem.evaluate.perplexity import figure
-from tandem.metrics import mean_pass_at_k
+from tandem.metrics import mean_pass_at_k, pass_at_k
 from tandem.results import Cell, Example, Figure, Section, Table
 
-COLUMNS = ("task", "version", "tasks", "samples", "step", "metric", "value")
+COLUMNS = ("task", "version", "shots", "samples", "step", "metric", "direction", "value ± stderr", "95 %", "n")
+UP = "↑"
+"""Higher is better."""
 
 
 def pass_at(measured: Measured, step: int, k: int) -> Figure | None:
@@ -45,9 +49,21 @@ def rows(measured: Measured) -> list[tuple[Cell, ...]]:
         samples: Cell = sizes.pop() if len(sizes) == 1 else f"{min(sizes)}–{max(sizes)}"
         for k in measured.ks:
             if value := pass_at(measured, step, k):
-                head = (measured.benchmark.name, measured.benchmark.version, value.n, samples, step, value.name)
-                found.append((*head, value))
+                benchmark = measured.benchmark
+                shots = len(benchmark.asking.shots) if benchmark.version != GIVEN else None
+                head = (benchmark.name, benchmark.version, shots, samples, step, value.name, UP)
+                interval = f"[{value.low:.4f}, {value.high:.4f}]"
+                found.append((*head, f"{value.value:.4f}{_error(measured, step, k)}", interval, value.n))
     return found
+
+
+def _error(measured: Measured, step: int, k: int) -> str:
+    """The standard error of pass@k over tasks, n − 1; empty for one task, which has none."""
+    each = [pass_at_k(n, c, k) for n, c in measured.counts(step).values() if n >= k]
+    if len(each) < 2:
+        return ""
+    middle = math.fsum(each) / len(each)
+    return f" ± {math.sqrt(math.fsum((x - middle) ** 2 for x in each) / (len(each) - 1) / len(each)):.4f}"
 
 
 def table(all: Sequence[Measured]) -> Table:
@@ -56,8 +72,9 @@ def table(all: Sequence[Measured]) -> Table:
         "pass@k",
         COLUMNS,
         tuple(row for measured in all for row in rows(measured)),
-        note="Mean of the unbiased estimates over tasks; 95 % intervals: bootstrap over tasks, Wilson's where each is "
-        "wholly solved or not. Hidden tests score; flaky programs do not pass.",
+        note="Mean of the unbiased estimates over tasks, standard errors of the sample of tasks (n − 1); 95 %: "
+        "bootstrap over tasks, Wilson's interval where each is wholly solved or not. Hidden tests score; flaky "
+        "programs do not pass.",
     )
 
 

@@ -1,6 +1,7 @@
 """What is compared: a run's folder, or a file of JSON lines with ids and scores; each becomes scores by task.
 
     tandem evaluate     TASK-items.jsonl, or TASK-stepN.jsonl of programs; settings in recipe.toml
+                        and of judges: question_id with its turn, or the instruction, stands for an id
     tandem quickstart   NN-evaluate/items.jsonl: each kind of item and each system is a task
     any file            one JSON object a line: id, a score, and whatever shows the item
 
@@ -23,6 +24,8 @@ from tandem.evaluate.compare.scores import Scores, gather
 from tandem.programs import rows
 from tandem.runs import file_hash
 
+IDS = ("id", "task_id", "question_id", "instruction")
+"""Fields that hold an item's id: the first that is there counts."""
 _STEP = re.compile(r"(.+)-step(\d+)")
 Row = tuple[str, Mapping[str, Any], Any]
 
@@ -54,7 +57,7 @@ def read(
         if path.is_dir():
             sides.append(_folder(name, path, metrics, group))
         elif path.exists():
-            found = list(_rows(path, *([id] if id else ["id", "task_id"])))
+            found = list(_rows(path, *([id] if id else IDS)))
             scores = gather("items", found, metrics, where=str(path), group=group)
             sides.append(Side(name, path, {"items": scores}, hashes={path.name: file_hash(path)}))
         else:
@@ -76,7 +79,7 @@ def _folder(name: str, path: Path, metrics: Sequence[str], group: str | None) ->
         if match := _STEP.fullmatch(file.stem):
             benchmark, step = match.group(1), int(match.group(2))
             task, facts = benchmark if step == 1 else f"{benchmark} step {step}", recipe.get(benchmark, {})
-        found = list(_rows(file, "id", "task_id"))
+        found = list(_rows(file, *IDS))
         scores[task] = gather(task, found, metrics, where=str(file), facts=_table(facts), group=group)
         hashes[file.name] = file_hash(file)
     for file in sorted(path.glob("*-evaluate/items.jsonl")):
@@ -124,8 +127,11 @@ def _rows(file: Path, *ids: str) -> Iterator[Row]:
         if id is None or isinstance(id, list | dict):
             there = f"its fields: {', '.join(record)}"
             remedy = "say which field holds it: --id FIELD"
-            raise UserError(f"no {' or '.join(ids)} ({there:.200})", where=where, remedy=remedy)
-        yield str(id), record, line
+            raise UserError(f"no field {' or '.join(ids)} ({there:.200})", where=where, remedy=remedy)
+        if "turn" in record:  # turns of one conversation are items that share a source
+            yield f"{id}, turn {record['turn']}", {"group": str(id), **record}, line
+        else:
+            yield str(id), record, line
     if empty:
         raise UserError("holds no rows", where=str(file), remedy="is the run that wrote it finished?")
 
