@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import bz2
 import gzip
 import json
@@ -11,7 +12,9 @@ from itertools import islice
 import pytest
 
 from tandem.errors import Failure, UserError
-from tandem.sources.wikipedia_dump import articles, plain
+from tandem.sources import addresses
+from tandem.sources.passages import Origin, Writer
+from tandem.sources.wikipedia_dump import articles, documents, plain
 
 pytest.importorskip("mwparserfromhell", reason="needs the packages of tandem-llm[wikipedia]")
 
@@ -142,6 +145,19 @@ def test_a_file_of_something_else_is_said_with_its_place(tmp_path, name, content
     with pytest.raises(error) as caught:
         list(articles(path))
     assert said in str(caught.value)
+
+
+def test_a_dump_fills_an_index_whose_findings_name_the_revision(tmp_path):
+    path = tmp_path / "d.xml"
+    path.write_text(WHOLE)
+    with Writer(tmp_path / "wiki.index") as writer:
+        writer.add(Origin(str(path), "1"), documents(path))
+    source = addresses.open(f"passages:{tmp_path / 'wiki.index'}")
+    (found,) = asyncio.run(source.look_up("when did it burn, 1802?", 1)).findings
+    asyncio.run(addresses.close([source]))
+    assert found.text == "It burnt in 1802." and found.title == "Orle mill"
+    assert found.place == "https://wiki.example.org/wiki/Orle_mill?oldid=101"
+    assert (found.source, found.as_of) == ("passages:wiki.index", "2024-03-05T06:07:08Z")
 
 
 def test_memory_does_not_grow_with_the_dump(tmp_path):

@@ -69,7 +69,7 @@ class Endpoint(AskedInSparql):
             return Schema(summary, self._predicates)
         try:
             with failures.named(self.name):
-                rows, _ = await self._select(_SAMPLE, DESCRIBED)
+                rows, _ = await self.select(_SAMPLE, DESCRIBED)
                 parts = {f"<{iri}>": f"{int(n):,} of {SAMPLED:,} triples looked at" for iri, n in rows.rows}
                 return Schema(f"{summary} Predicates of a sample:", await self._told(parts))
         except QueryError as e:
@@ -82,7 +82,8 @@ class Endpoint(AskedInSparql):
         """Close its connections."""
         await self._reader.close()
 
-    async def _select(self, query: str, rows: int) -> tuple[Rows, str | None]:
+    async def select(self, query: str, rows: int) -> tuple[Rows, str | None]:
+        """Rows of a query, and the day it was answered."""
         sent = {"query": sparql_text.limited(query, rows + 1)}
         refused: QueryError | None = None
         try:

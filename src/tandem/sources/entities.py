@@ -102,7 +102,7 @@ class Linker:
     @classmethod
     async def of_graph(cls, source: AskedInSparql, most: int = 200_000) -> Linker:
         """The labels, other names and descriptions of a graph."""
-        rows, _ = await source._select(_NAMES, most)
+        rows, _ = await source.select(_NAMES, most)
         names: dict[str, tuple[str, dict[str, None], str]] = {}
         for thing, label, name, about in rows.rows:
             first, others, _ = names.setdefault(str(thing), (str(label), {}, str(about or "")))

@@ -45,7 +45,7 @@ class AskedInSparql(ABC):
         """A finding for each row. Raises QueryError for the query's own fault, SourceFailed for the source's."""
         form = sparql_text.checked(query, self.name)
         with failures.named(self.name):
-            rows, as_of = await self._select(query, limit)
+            rows, as_of = await self.select(query, limit)
             if form == "ask":
                 rows = Rows(("answer",), tuple(rows.rows), rows.complete, rows.seconds)
             labels = await self._labels(self._nameless(rows))
@@ -75,7 +75,7 @@ class AskedInSparql(ABC):
         """The description, asked for."""
 
     @abstractmethod
-    async def _select(self, query: str, rows: int) -> tuple[Rows, str | None]:
+    async def select(self, query: str, rows: int) -> tuple[Rows, str | None]:
         """Rows of a query, and their date."""
 
     async def _labels(self, things: Sequence[str]) -> dict[str, str]:
@@ -88,7 +88,7 @@ class AskedInSparql(ABC):
             f"SELECT ?i ?l {{ VALUES ?i {{ {named} }} ?i <http://www.w3.org/2000/01/rdf-schema#label> ?l "
             f'FILTER(LANG(?l) IN ("{self._labels_in}", "")) }}'
         )
-        rows, _ = await self._select(query, 2 * len(fit))
+        rows, _ = await self.select(query, 2 * len(fit))
         return {str(thing): str(label) for thing, label in rows.rows if label is not None}
 
     def _nameless(self, rows: Rows) -> list[str]:
@@ -131,7 +131,8 @@ class GraphFile(AskedInSparql):
             cut = " The most frequent are told." if len(found.parts) > DESCRIBED else ""
             return Schema(found.summary + cut, await self._told(parts))
 
-    async def _select(self, query: str, rows: int) -> tuple[Rows, str | None]:
+    async def select(self, query: str, rows: int) -> tuple[Rows, str | None]:
+        """Rows of a query; a file has no date of its own."""
         await asyncio.to_thread(self._open)
         return await self._graph.query(query, rows=rows), None
 

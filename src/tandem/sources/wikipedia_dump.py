@@ -2,11 +2,12 @@
 
     for article in articles("enwiki-latest-pages-articles.xml.bz2"):
         article.id, article.title, article.text, article.place, article.as_of
+    writer.add(origin, documents("enwiki-latest-pages-articles.xml.bz2"))       # into an index of passages
 
 DrQA's are a SQLite file with `documents(id, text)` and JSON lines of {"id" or "title", "text"}, also .gz. Of XML, pages
 of the first namespace that are no redirects; wikitext becomes plain text by mwparserfromhell: templates, tables,
 references, files and categories go, links leave their words; sections that only point elsewhere are left out. What this
-does not do: expand templates (a date that a template writes is missing), or index: `passages` does. Rejected: a regular
+does not do: expand templates (a date that a template writes is missing), or write an index. Rejected: a regular
 expression for the wikitext, which loses its way in nested templates.
 """
 
@@ -27,6 +28,8 @@ from typing import IO, Any, cast
 from xml.etree import ElementTree
 
 from tandem.errors import Failure, UserError
+from tandem.sources.passages.document import About, Document, Passage
+from tandem.sources.sentences import passages
 from tandem.sources.wikipedia import NAVIGATION
 
 INSTALL = "pip install 'tandem-llm[wikipedia]'"
@@ -80,6 +83,13 @@ def articles(path: str | Path, *, disambiguation: bool = False) -> Iterator[Arti
                 raise UserError("is no dump of a kind that is known", where=str(path), remedy=remedy)
         except (EOFError, OSError, zlib.error) as e:
             raise Failure(f"breaks off ({e})", where=str(path), remedy="download it again, and compare its sum") from e
+
+
+def documents(path: str | Path, words: int = 100) -> Iterator[Document]:
+    """The same as documents for an index of passages, cut at sentences into passages of so many words."""
+    for article in articles(path):
+        about = About(article.id, article.title, url=article.place, date=article.as_of)
+        yield Document(about, tuple(Passage(text) for text in passages(article.text, words)))
 
 
 def plain(wikitext: str) -> str:
