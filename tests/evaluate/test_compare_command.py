@@ -13,6 +13,8 @@ import pytest
 from choice_sample import folder
 from tandem.cli.main import main
 
+GOLD = ("Nile", "Main", "Oder")
+
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
@@ -193,6 +195,17 @@ def test_a_run_that_is_not_finished_is_told(compare):
     samples("b", [1])
     (Path("b") / "results.json").unlink()
     assert "WARNING: b is not finished (no results.json)" in compare("a", "b")[1]
+
+
+def test_predictions_measured_by_the_metrics_are_compared(compare):
+    for name, said in (("a", ["the Nile", "Rhine", "Po"]), ("b", ["Nile", "Main", "Po"])):
+        answers = [{"id": n, "prediction": p, "reference": r} for n, (p, r) in enumerate(zip(said, GOLD, strict=True))]
+        Path(f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in answers))
+        assert main(["metrics", "em,rouge", f"{name}.jsonl", "--items", f"{name}-scores.jsonl"]) == 0
+    _, out, _ = compare("a-scores.jsonl", "b-scores.jsonl")
+    assert [row["metric"] for row in cells(out)] == ["exact match", "ROUGE-1", "ROUGE-2", "ROUGE-L"]
+    assert (cells(out)[0]["fixed"], cells(out)[0]["broken"]) == ("1", "0")
+    assert "a-scores.jsonl: Rhine · b-scores.jsonl: Main · gold: Main" in out
 
 
 def test_turns_of_a_conversation_are_items_of_one_group(compare):

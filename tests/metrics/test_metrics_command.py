@@ -306,3 +306,33 @@ def test_a_k_that_cannot_be_is_refused(measure, k, said):
     status, _, err, _ = measure("pass@k", SAMPLES, "--k", k)
     assert status == 2
     assert said in err
+
+
+def test_each_rows_scores_are_written_and_their_means_are_the_figures(measure, tmp_path):
+    items = tmp_path / "items.jsonl"
+    rows = [row | {"id": f"q{n}"} for n, row in enumerate(ANSWERS)]
+    _, _, _, found = measure("em,f1,rouge", rows, "--items", str(items), "--group", "kind")
+    scores = [json.loads(line) for line in items.read_text().splitlines()]
+    assert [(row["id"], row["group"], row["prediction"]) for row in scores][1] == ("q1", "long", "a red fox")
+    means = {name: sum(row[name] for row in scores) / 3 for name in values(found)}
+    assert means == pytest.approx(values(found))
+
+
+def test_rows_that_cannot_be_used_have_no_line_and_rows_without_id_their_lines(measure, tmp_path):
+    items = tmp_path / "items.jsonl"
+    assert measure("em", [{"prediction": None, "reference": "x"}, *ANSWERS], "--items", str(items))[0] == 2
+    assert [json.loads(line)["id"] for line in items.read_text().splitlines()] == ["2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "said"),
+    [
+        ("bleu", ANSWERS, "bleu is not a mean over rows"),
+        ("em", [ANSWERS[0] | {"id": 1}, ANSWERS[1] | {"id": 1}], "the id '1' stands at line 1 already"),
+    ],
+)
+def test_scores_that_no_row_can_have_are_refused(measure, tmp_path, name, rows, said):
+    status, _, err, _ = measure(name, rows, "--items", str(tmp_path / "items.jsonl"))
+    assert status == 2
+    assert said in err
+    assert not (tmp_path / "items.jsonl").exists()

@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--field", action="append", default=[], metavar="ROLE=FIELD", help="field of any other; may be repeated")
     add("--group", metavar="FIELD", help="figures for each value of this field, too")
     add("--out", type=Path, metavar="FILE", help="write figures, settings and counts as JSON")
+    add("--items", type=Path, metavar="FILE", help="write each row's scores, for tandem compare")
     add("--closed", action="store_true", help="f1: yes, no and noanswer match wholly or not at all (HotpotQA)")
     add("--lowercase", action="store_true", help="bleu, chrf: lower-case first")
     add("--tokenize", default="13a", choices=TOKENIZERS, help="bleu: sacrebleu's tokenizer (default 13a)")
@@ -83,6 +84,8 @@ def _measure(options: argparse.Namespace, names: list[str]) -> int:
         print(note)
     if options.out is not None:
         _write(options, names, report)
+    if options.items is not None:
+        _write_items(options, names, told, fields)
     if not report.unusable.counts:
         return 0
     unusable = report.unusable
@@ -168,6 +171,20 @@ def _table(report: Report) -> Table:
     ]
     columns = (*(("group",) if grouped else ()), "metric", "value [95 % interval]", "n")
     return Table("Metrics", columns, tuple(rows))
+
+
+def _write_items(options: argparse.Namespace, names: list[str], told: Options, fields: dict[str, str]) -> None:
+    """Each row's scores as JSON lines."""
+    import json
+
+    from tandem.metrics.items import item_scores
+    from tandem.runs import write_whole
+
+    rows = item_scores(options.file, names, told, fields=fields, group=options.group)
+    options.items.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_whole(options.items, text.encode("utf-8", "surrogatepass"))
+    print(f"Items: {options.items}")
 
 
 def _write(options: argparse.Namespace, names: list[str], report: Report) -> None:

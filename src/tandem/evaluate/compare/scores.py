@@ -21,6 +21,8 @@ from tandem.metrics.pass_at_k import KS, pass_at_k
 KNOWN = (
     *(*METRICS, "mass", "passed", "right", "correct", "score", "em", "exact_match", "f1", "rouge", "bleu", "win"),
     *("preference", "rating"),
+    *("exact match", "F1", "accuracy", "label accuracy", "mean sentence BLEU"),
+    *("ROUGE-1", "ROUGE-2", "ROUGE-L", "ROUGE-Lsum"),
 )
 """Fields that are taken for scores where nobody names one."""
 _PROMPT = ("prompt", "question", "text", "input", "instruction", "claim", "source")
