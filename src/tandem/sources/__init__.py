@@ -1,0 +1,1 @@
+"""Sources: whatever can be looked up, with its place and its date."""
