@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "execute a recipe, or continue the run it began",
     "plan": "what a recipe will take: tokens, parameters, FLOPs, memory, days, money",
     "ask": "put one question to any model: the embedded one, a folder, a server, an API",
+    "answer": "answer questions: from memory, or checked against sources (Verify-and-Edit, Chain-of-Knowledge, ReAct)",
     "generate": "answer a file of prompts with any model; recorded, budgeted, resumed",
     "evaluate": "measure a model, or given samples, on benchmarks: programs run in a sandbox",
     "compare": "two or more runs on the same items: what changed, and could it be chance",
@@ -27,6 +28,7 @@ COMMANDS = {
     "metrics": "measure predictions in a file: exact match, F1, FEVER, BLEU, chrF++, ROUGE, pass@k, AUC, κ, α",
     "chat": "talk to any model: a run's folder, a model's folder, a server, an API",
     "tune": "instruction-tune a model on conversations, in full or with LoRA",
+    "view": "look at runs in a browser: results, and every item, searched and filtered",
     "report": "make a run's report.html again",
     "world": "write a made-up world: passages, questions, choices, instruction tasks",
     "convert": "a GGUF file as a Hugging Face folder; an adapter merged into a model, or beside it",
@@ -36,7 +38,7 @@ COMMANDS = {
     "answers": "recorded answers of models: look, count, export, import",
 }
 
-CONTINUE = {"evaluate", "generate", "judge", "quickstart", "run", "tune"}
+CONTINUE = {"answer", "evaluate", "generate", "judge", "quickstart", "run", "tune"}
 """Commands that go on where they were stopped."""
 
 

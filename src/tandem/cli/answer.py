@@ -1,0 +1,148 @@
+"""`tandem answer QUESTION|FILE --method M --source S`: answer questions, from memory or by looking things up.
+
+One question is answered on the terminal, with its citations; a file of questions becomes a run folder with one line of
+JSON for each question (its trace in it), figures where answers are known, and a report. The same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tandem.cli.asking import which_model
+
+if TYPE_CHECKING:
+    from tandem.lm.model import Model
+    from tandem.store import Store
+    from tandem.types import Question
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `tandem answer`."""
+    add = parser.add_argument
+    add("question", metavar="QUESTION|FILE", help="a question, or a file of them (JSON Lines; docs/answer.md)")
+    add("--method", default="verify-and-edit", metavar="NAME", help="how to answer; see below (verify-and-edit)")
+    add("--source", action="append", default=[], metavar="ADDRESS", help="where to look things up; repeatable")
+    add("--sources", type=Path, metavar="FILE", help="sources and fields of knowledge as TOML (docs/sources.md)")
+    add("--out", type=Path, metavar="DIR", help="run folder for a file of questions")
+    add("--limit", type=int, metavar="N", help="the first N questions only")
+    add("--explain", action="store_true", help="show samples, votes, gate, queries, findings and edits")
+    which_model(parser)
+    how = parser.add_argument_group("how questions are put")
+    how.add_argument("--shots", type=int, default=6, metavar="N", help="worked examples in front (default: 6)")
+    how.add_argument("--demonstrations", type=Path, metavar="FILE", help="worked examples of your own (docs/answer.md)")
+    how.add_argument("--context", action="store_true", help="show a question's own passages with it")
+    how.add_argument("--chat", action="store_true", help="ask in conversation although the model continues plain text")
+    how.add_argument("--max-tokens", type=int, default=160, metavar="N", help="longest chain, in tokens (default: 160)")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the sampling (default: 0)")
+    method = parser.add_argument_group("the method")
+    add = method.add_argument
+    add("--samples", dest="n", type=int, default=5, metavar="N", help="chains that vote (default: 5)")
+    add("--temperature", type=float, default=0.7, metavar="T", help="of the chains (default: 0.7)")
+    gates = "look things up where this is below T: count, share, mass, verbal; always, never (default: count)"
+    add("--gate", default="count", metavar="SCORE[:T]", help=gates)
+    add("--top", type=int, default=3, metavar="K", help="findings kept for a step (default: 3)")
+    add("--fetch", type=int, default=10, metavar="N", help="findings asked of each source (default: 10)")
+    add(
+        "--rank",
+        dest="target",
+        choices=["question", "sentence", "source"],
+        default="question",
+        help="findings by fit to",
+    )
+    add("--at-once", action="store_true", help="chain-of-knowledge: correct all steps apart")
+    add("--turns", type=int, metavar="N", help="react: most turns (default: 7, of claims 5)")
+    money = parser.add_argument_group("what it may take, and where it is kept")
+    add = money.add_argument
+    add("--concurrency", type=int, metavar="N", help="questions under way at once (default: 64)")
+    add("--store", type=Path, metavar="FILE", help="where answers and look-ups are recorded (default: OUT.answers.db)")
+    add("--retry-failed", action="store_true", help="ask again what was refused or failed before")
+    add("--budget-money", type=float, metavar="X", help="stop before more than this is spent")
+    add("--budget-tokens", type=int, metavar="N", help="stop before more tokens are read and written")
+    add("--budget-calls", type=int, metavar="N", help="stop before more calls are made")
+    add("--budget-seconds", type=float, metavar="S", help="send nothing after so many seconds")
+    from tandem.reason.methods import NAMES
+
+    width = max(map(len, NAMES))
+    parser.epilog = "methods:\n" + "\n".join(f"  {name:{width}}  {what}" for name, what in NAMES.items())
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+
+
+def run(options: argparse.Namespace) -> int:
+    """Answer one question, or a file of them."""
+    import asyncio
+
+    from tandem.cli.asking import plain_warnings
+    from tandem.errors import UserError
+    from tandem.reason.methods import NAMES, WITH_SOURCES
+
+    if options.method not in NAMES:
+        raise UserError(
+            f"no method is called {options.method!r}", where="--method", remedy=f"known: {', '.join(NAMES)}"
+        )
+    if options.method in WITH_SOURCES and not (options.source or options.sources):
+        remedy = "name one: --source passages:DIR, --source dataset (docs/sources.md), or take --method cot-sc"
+        raise UserError(f"{options.method} looks things up, and there is no source", where="--source", remedy=remedy)
+    questions, several = _questions(options)
+    if several and options.out is None:
+        raise UserError("no folder for the results", where="--out", remedy="name a new one, or the one to go on with")
+    with plain_warnings(), ExitStack() as opened:
+        return asyncio.run(_answer(options, questions, several, opened))
+
+
+def _questions(options: argparse.Namespace) -> tuple[list[Question], bool]:
+    from tandem.errors import UserError
+    from tandem.reason import question_file
+    from tandem.types import Question
+
+    given = options.question
+    if given.endswith((".jsonl", ".jsonl.gz", ".json")) or Path(given).is_file():
+        found = question_file.read(Path(given))
+        if options.limit is not None and options.limit < 1:
+            raise UserError(f"is {options.limit}", where="--limit", remedy="give at least 1")
+        return found[: options.limit], True
+    if not given.strip():
+        raise UserError("is empty", where="QUESTION", remedy="give a question, or a file of them")
+    return [Question("1", given.strip())], False
+
+
+async def _answer(options: argparse.Namespace, questions: list[Question], several: bool, opened: ExitStack) -> int:
+    from tandem.cli import answering
+    from tandem.reason.methods import named
+
+    store = _store(options, opened)
+    sources = answering.opened(options, store)
+    settings = answering.settings(options, sources)
+    method = named(options.method, answering.asking(options, questions), settings)
+    async with _model(options, store) as model, sources:
+        if several:
+            return await answering.run(options, questions, method, model, sources)
+        return await answering.one(options, questions[0], method, model, sources)
+
+
+def _store(options: argparse.Namespace, opened: ExitStack) -> Store | None:
+    """The file of recorded answers and look-ups; one question is recorded only where --store says so."""
+    from tandem.store import Store
+
+    if options.model.startswith("replay:") or not (options.store or options.out):
+        return None
+    path = options.store or options.out.with_name(options.out.name + ".answers.db")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return opened.enter_context(Store(path))
+
+
+def _model(options: argparse.Namespace, store: Store | None) -> Model:
+    from tandem.lm import connect
+    from tandem.lm.budget import Budget
+
+    return connect(
+        options.model,
+        store=store,
+        budget=Budget(options.budget_money, options.budget_tokens, options.budget_calls, options.budget_seconds),
+        allow=options.allow,
+        precision=options.precision,
+        device=options.device,
+        retry_failed=options.retry_failed,
+    )
