@@ -82,7 +82,7 @@ def test_half_of_questions_and_choices_are_in_held_out_words(folder: Path) -> No
 
 def test_the_command_writes_a_world_and_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "made"
-    size = ["--facts", "500", "--questions", "12", "--choices", "8", "--per-task", "4"]
+    size = ["--facts", "500", "--questions", "12", "--choices", "8", "--per-task", "4", "--without", "knowledge"]
     assert main(["world", "--seed", "7", "--out", str(out), *size]) == 0
     shown = capsys.readouterr().out
     assert f"{len(lines(out / 'passages.jsonl')):,}" in shown

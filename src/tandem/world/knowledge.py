@@ -83,7 +83,7 @@ def write_knowledge(
         raise UserError("a size cannot be used", where="sizes", remedy="give numbers ≥ 0, and at least 3 schemas")
     writers = {
         "triples": lambda: {"triples": _triples(world, folder / "triples.nt")},
-        "tables": lambda: {"rows": _tables(world, folder, sizes.schemas)},
+        "tables": lambda: {"table rows": _tables(world, folder, sizes.schemas)},
         "claims": lambda: {"claims": write_lines(folder / "claims.jsonl", _both(claims, world, sizes.claims, seed))},
         "strata": lambda: {
             "strata": write_lines(folder / "strata.jsonl", map(asdict, stratified(world, sizes.strata, seed)))

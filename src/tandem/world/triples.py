@@ -80,7 +80,7 @@ def graph_schema(world: World, told: Mask | None = None) -> Schema:
     summary = f"An RDF graph; `:` is {BASE}; things are :Q… with rdfs:label, of the kinds " + ", ".join(
         f":{kind}" for kind in KINDS
     )
-    return Schema(summary + ".", parts | {"rdfs:label": "name of a thing"})
+    return Schema(summary + ".", parts | {"rdfs:label": "name of a thing", "skos:altLabel": "other name"})
 
 
 def _kinds(relation: Relation) -> str:
