@@ -102,6 +102,7 @@ class AlpacaWork:
             sampling=sampling,
             outputs=self._outputs,
             lengths=self._lengths,
+            names=(self._options.model, self._options.judge),
             done=done,
         )
         return _alpaca_part(judged, self._options.judge, out)
@@ -133,11 +134,14 @@ class MtWork:
         answered = self._given
         if answered is None:
             assert model is not None
-            answered = await mt_asking.answer(self._bench, model, sampling_of(self._options))
+            came = await mt_asking.answer(self._bench, model, sampling_of(self._options))
+            answered = replace(came, model=self._options.model)
         if self._other is not None:
             compared = await mt_asking.compare(self._bench, answered, self._other, judge, done)
+            compared = replace(compared, judge=self._options.judge)
             return _part(mt_figures.pair(compared), compared.complete, out, self._options.judge)
         graded = await mt_asking.grade(self._bench, answered, judge, done)
+        graded = replace(graded, judge=self._options.judge)
         return _part(mt_figures.single(graded), graded.complete, out, self._options.judge)
 
 

@@ -141,9 +141,12 @@ async def measure(
     sampling: Sampling = Sampling(max_tokens=512),  # noqa: B008 — frozen
     outputs: Outputs | None = None,
     lengths: Lengths | None = None,
+    names: tuple[str, str] | None = None,
     done: Callable[[], None] = lambda: None,
 ) -> Judged:
     """Judge the model's outputs, which are given or asked for; `done` hears of each item.
+
+    `names` are those of model and judge for people; without, they are the models' own.
 
     Raises Unsupported where the model or the judge lacks what is asked of it, before anything is sent.
     """
@@ -173,8 +176,8 @@ async def measure(
     judged = Judged(
         task.name,
         task.baseline.generator,
-        outputs.generator if outputs else model.name if model else "",
-        judge.model.name,
+        outputs.generator if outputs else names[0] if names else model.name if model else "",
+        names[1] if names else judge.model.name,
         tuple(pair for pair, _ in there),
         tuple(judgment for _, judgment in there),
         tuple((row, one) for row, one in enumerate(came) if isinstance(one, Lost)),

@@ -57,15 +57,21 @@ def notes(judged: Judged) -> list[str]:
     if rate := judged.rate:
         told.append(f"{count(rate.wins)} wins, {count(rate.draws)} draws, {count(rate.losses)} losses")
         told += [f"{rate.zeros} preferences of 0 count as draws"] if rate.zeros else []
+    shown = {str(row[0]): row[1] for row in by_order(judged).rows}
+    if isinstance(first := shown.get("first"), Figure) and isinstance(second := shown.get("second"), Figure):
+        told.append(
+            f"win rate {100 * first.value:.1f} % where the judge saw the model's output first, "
+            f"{100 * second.value:.1f} % where second"
+        )
     if held := judged.controlled:
         names = ("length", "difficulty", "constant") if len(held.coefficients) == 3 else ("length", "constant")
         terms = ", ".join(f"{name} {value:.4f}" for name, value in zip(names, held.coefficients, strict=True))
         told.append(f"length control: coefficients {held.how}" + "".join(f", {n}" for n in held.notes) + f" ({terms})")
     counted = Counter(j.outcome for j in judged.judgments if j.preference is None)
-    first = {j.outcome: j.note or j.text for j in reversed(judged.judgments) if j.preference is None}
+    says = {j.outcome: j.text or j.note for j in reversed(judged.judgments) if j.preference is None}
     for outcome, n in sorted(counted.items()):
         what = f"NOT COUNTED: {n} of {len(judged.judgments)} judgments are {outcome}"
-        told.append(what + (f"; the first: {first[outcome]:.100}" if first[outcome] else ""))
+        told.append(what + (f"; the first: {' '.join(says[outcome].split()):.100}" if says[outcome] else ""))
     if judged.unanswered:
         why = judged.unanswered[0][1]
         told.append(f"MISSING: {len(judged.unanswered)} outputs; the first: {why.outcome}, {why.why:.100}")

@@ -46,6 +46,8 @@ _REFERENCE = (
     "A reference answer is given: compare with it, name mistakes, and correct them before you decide. "
     "It need not be matched word for word. "
 )
+_RATE = "# Task\n\nExplain in a few sentences how good the {which}answer is, and end with its grade N: Rating: [[N]]"
+_DECIDE = "# Task\n\nExplain in a few sentences whose {which}answer is better, and end with [[A]], [[B]] or [[tie]]."
 _SECOND = "You see a conversation of two questions; judge the answer to the second one, in the light of the first. "
 
 
@@ -64,7 +66,8 @@ def ranking(instruction: str, first: str, second: str) -> Chat:
 def single(questions: Sequence[str], answers: Sequence[str], references: Sequence[str] = ()) -> Chat:
     """MT-bench's question for a grade of the last answer; references to all questions, or none."""
     system = _GRADE.format(more=_more(questions, references))
-    return _chat(system, "\n\n".join([*_referenced(references), *_turns("the assistant", questions, answers)]))
+    task = _RATE.format(which=_which(questions))
+    return _chat(system, "\n\n".join([*_referenced(references), *_turns("the assistant", questions, answers), task]))
 
 
 def versus(
@@ -75,11 +78,15 @@ def versus(
     parts = [*_referenced(references)]
     for name, answers in (("assistant A", first), ("assistant B", second)):
         parts += [f"## Conversation with {name}", *_turns(name, questions, answers)]
-    return _chat(system, "\n\n".join(parts))
+    return _chat(system, "\n\n".join([*parts, _DECIDE.format(which=_which(questions))]))
 
 
 def _more(questions: Sequence[str], references: Sequence[str]) -> str:
     return (_REFERENCE if references else "") + (_SECOND if len(questions) > 1 else "")
+
+
+def _which(questions: Sequence[str]) -> str:
+    return "second " if len(questions) > 1 else ""
 
 
 def _referenced(references: Sequence[str]) -> list[str]:

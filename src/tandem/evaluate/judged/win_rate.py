@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tandem.stats import Interval, mean
+from tandem.stats import Interval, mean, proportion
 
 DRAW = 1.5
 """The preference of a draw."""
@@ -29,7 +29,7 @@ class WinRate:
     standard_error: float
     """Sample standard deviation (n − 1) over √n; NaN where there is one item only."""
     discrete: Interval
-    """Wins and half the draws, over all; preferences above 1.5 are wins."""
+    """Wins and half the draws, over all; Wilson's interval where there are no draws, else Student's."""
     wins: int
     """Preferences above 1.5."""
     draws: int
@@ -61,11 +61,12 @@ def win_rate(preferences: Sequence[float | None]) -> WinRate | None:
         return None
     assert ((there >= 1) & (there <= 2)).all(), "a preference lies between 1 and 2"
     error = float(there.std(ddof=1)) / math.sqrt(there.size) if there.size > 1 else math.nan
+    half = (np.sign(there - DRAW) + 1) / 2
     wins, losses = int((there > DRAW).sum()), int((there < DRAW).sum())
     return WinRate(
         mean((there - 1).tolist()),
         error,
-        mean(((np.sign(there - DRAW) + 1) / 2).tolist()),
+        proportion(wins, wins + losses) if wins + losses == there.size else mean(half.tolist()),
         wins,
         int(there.size) - wins - losses,
         losses,
