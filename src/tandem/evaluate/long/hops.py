@@ -90,7 +90,7 @@ class Hops:
     async def measure(self, model: Asked, asking: Asking) -> Found:
         """Ask every question, check every step."""
         direct = self.settings.form == "direct"
-        how = asking.how(self.settings.answer_tokens, "\n" if direct else "\n\n")
+        how = asking.how(self.settings.answer_tokens, "\n\n")
         body = self.body
         requests = [
             Request(q.id, asking.prompt(body(q), CUE if direct else "Facts in order:"), how) for q in self.questions

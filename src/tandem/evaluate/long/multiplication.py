@@ -121,7 +121,7 @@ class Multiplication:
     async def measure(self, model: Asked, asking: Asking) -> Found:
         """Ask every problem, check every line."""
         direct = self.settings.form == "direct"
-        how = asking.how(self.settings.answer_tokens, "\n" if direct else "\n\n")
+        how = asking.how(self.settings.answer_tokens, "\n\n")
         cue = working.CUE if direct else ""
         requests = [Request(p.id, asking.prompt(body(p, self.settings.form), cue), how) for p in self.problems]
         replies = await ask(requests, model, asking)

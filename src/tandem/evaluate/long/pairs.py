@@ -111,7 +111,7 @@ def probe(settings: Settings, number: int, pairs: Mapping[str, str], place: Plac
     request = Request(
         evidence.probe_id(f"{number:04d}", place),
         asking.prompt(body, "Value:"),
-        asking.how(settings.answer_tokens, "\n"),
+        asking.how(settings.answer_tokens, "\n\n"),
     )
     return Probe(f"{number:04d}", place, question, (pairs[key],), request)
 

@@ -99,7 +99,7 @@ def probe(settings: Settings, case: Case, place: Place, asking: Asking) -> Probe
     both = [question] if settings.ask == "both" and shown else []
     body = "\n\n".join([intro, *both, *written(shown), question])
     request = Request(
-        evidence.probe_id(case.id, place), asking.prompt(body, "Answer:"), asking.how(settings.answer_tokens, "\n")
+        evidence.probe_id(case.id, place), asking.prompt(body, "Answer:"), asking.how(settings.answer_tokens, "\n\n")
     )
     return Probe(case.id, place, case.question, case.accepted, request)
 
