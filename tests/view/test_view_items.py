@@ -148,15 +148,18 @@ def test_broken_lines_are_counted_with_their_place_and_the_rest_stands(tmp_path)
     known = index.snapshot()
     assert known.ids == ["a", "c"] and known.broken == 4
     assert [b.line for b in known.first_broken] == [2, 3, 6, 7]
-    assert known.first_broken[1].why == "no JSON object" and "UTF-8" in known.first_broken[2].why
+    assert known.first_broken[1].why == "no JSON object, but list" and "UTF-8" in known.first_broken[2].why
     assert [index.line_number(row) for row in (0, 1)] == [1, 5] and index.row_at(5, 2) == 1
     assert index.row_at(2, 2) is None
 
 
 def test_a_line_nested_without_end_is_a_broken_line(tmp_path):
     path = tmp_path / "a.jsonl"
-    path.write_bytes(b'{"id": "a"}\n{"id": ' + b"[" * 100_000 + b"\n")
-    assert index_of(path).snapshot().broken == 1
+    deep = [b"[" * n + b"]" * n for n in (150, 250, 900, 100_000)]
+    path.write_bytes(b"".join(b'{"id": "a", "x": ' + one + b"}\n" for one in deep) + b'{"id": "b"}\n')
+    known = index_of(path).snapshot()
+    assert known.ids == ["a", "b"] and known.broken == 3
+    assert {b.why for b in known.first_broken} == {"nested too deeply"}
 
 
 def test_a_torn_last_line_waits_until_it_is_whole(tmp_path):

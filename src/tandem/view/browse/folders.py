@@ -99,7 +99,11 @@ class Library:
 
     def run(self, slug: str) -> Run | None:
         """The run of an address."""
-        return next((run for run in self.runs() if run.slug == slug), None)
+        found = next((run for run in self.runs() if run.slug == slug), None)
+        if found is None:  # it may be new
+            self._looked = -1.0
+            found = next((run for run in self.runs() if run.slug == slug), None)
+        return found
 
     def files(self, run: Run) -> dict[str, ItemFile]:
         """The run's files of items by their names in addresses."""
@@ -295,6 +299,16 @@ def _moments(events: Path) -> tuple[float | None, float | None, bool]:
     at = [float(e["at"]) for e in (*first, *later) if isinstance(e.get("at"), int | float)]
     ends = {e.get("task"): e.get("complete") for e in later if e.get("event") == "task ends"}
     return (min(at), max(at), False in ends.values()) if at else (None, None, False)
+
+
+def last_events(events: Path, n: int) -> list[dict[str, Any]]:
+    """The last events of a run, oldest first; what is torn or no event is left out."""
+    try:
+        with events.open("rb") as f:
+            f.seek(max(0, f.seek(0, os.SEEK_END) - (1 << 14)))
+            return [e for e in map(_event, f.read().split(b"\n")) if e][-n:]
+    except OSError:
+        return []
 
 
 def _event(line: bytes) -> dict[str, Any] | None:

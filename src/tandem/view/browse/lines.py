@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from tandem.report import strip, wording
 from tandem.results import Figure
-from tandem.view.browse.folders import STATES, Run
+from tandem.view.browse import telling
+from tandem.view.browse.folders import STATES, Run, last_events
 
 SORTS = {"when": "newest first", "title": "title", "model": "model", "figure": "first figure", "place": "place"}
 
@@ -22,11 +23,27 @@ def line(run: Run) -> dict[str, Any]:
         "run": run,
         "href": f"/run/{quote(run.slug)}",
         "state": STATES[run.state],
-        "when": f"began {_when(run.began)}" if run.state == "running" and run.began else _when(run.last),
+        "when": age(run),
         "exactly": _exactly(run.last),
         "figures": [_figure(figure) for figure in run.headline[:3]],
         "more": max(0, len(run.headline) - 3),
     }
+
+
+def age(run: Run) -> str:
+    """When it was last heard of; of one at work, when it began."""
+    return f"began {_when(run.began)}" if run.state == "running" and run.began else _when(run.last)
+
+
+def events(run: Run, n: int = 6) -> list[tuple[str, str]]:
+    """The last events with their times, in words."""
+    told = []
+    for event in last_events(run.path / "events.jsonl", n):
+        facts = [f"{name} {telling.words(value)}" for name, value in event.items() if name not in ("event", "at")]
+        at = event.get("at")
+        moment = float(at) if isinstance(at, int | float) else None
+        told.append((_exactly(moment, "%H:%M:%S"), " · ".join([telling.words(event.get("event")), *facts])[:300]))
+    return told
 
 
 def _figure(figure: Figure) -> dict[str, Any]:
@@ -66,8 +83,8 @@ def _when(moment: float | None) -> str:
     return "just now"
 
 
-def _exactly(moment: float | None) -> str:
+def _exactly(moment: float | None, form: str = "%Y-%m-%d %H:%M") -> str:
     try:
-        return datetime.fromtimestamp(moment).strftime("%Y-%m-%d %H:%M") if moment is not None else ""
+        return datetime.fromtimestamp(moment).strftime(form) if moment is not None else ""
     except (OverflowError, OSError, ValueError):
         return ""

@@ -27,7 +27,7 @@ EXCERPT = 180
 """Characters of a text in a row."""
 FIRST_NUMBERS = ("score", "mass", "preference", "margin", "sample", "rating", "length")
 FIRST_NAMES = ("outcome", "system", "group", "kind", "category", "turn", "task_id", "finish")
-"""Columns that are shown before others."""
+"""Columns that stand before others; the last two are filters only."""
 FRONT = 3
 """Columns of names to filter by that always stand open."""
 LETTERS = frozenset(said.LETTERED)
@@ -233,7 +233,7 @@ def _shown_columns(known: Snapshot, query: Query) -> tuple[list[str], list[str]]
     names.sort(key=lambda n: (n != sort, _place(n, FIRST_NAMES)))
     extra = [sort] if sort in known.numbers and sort not in numbers else []
     numbers = [*extra, *numbers][:3]
-    return numbers, [n for n in names if n in FIRST_NAMES or n == sort][: 3 if len(numbers) < 2 else 2]
+    return numbers, [n for n in names if n in FIRST_NAMES[:-2] or n == sort][: 3 if len(numbers) < 2 else 2]
 
 
 def _place(name: str, first: Sequence[str]) -> int:

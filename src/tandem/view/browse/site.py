@@ -116,6 +116,8 @@ class Site:
             "browse_run.html",
             run=run,
             state=STATES[run.state],
+            age=lines.age(run),
+            events=lines.events(run) if run.state in ("running", "stopped", "damaged") else [],
             body=body,
             problem=problem,
             files=files,

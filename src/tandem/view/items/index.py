@@ -249,10 +249,14 @@ class Index:
             number += 1
             if line.strip():
                 found = _object(line)
-                if isinstance(found, dict):
-                    batch.add(found, at, len(line), number)
-                else:
+                try:
+                    texts = said.texts(found) if found is not None else None
+                except RecursionError:
+                    texts = found = None
+                if found is None or texts is None:
                     batch.broken.append(Broken(number, _why(line)))
+                else:
+                    batch.add(found, texts, at, len(line), number)
             at += len(line) + 1
         first = self._n
         self._starts.put(first, batch.starts)
@@ -304,7 +308,7 @@ class _Batch:
     numbers: defaultdict[str, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
     names: defaultdict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
 
-    def add(self, found: dict[str, Any], start: int, length: int, line: int) -> None:
+    def add(self, found: dict[str, Any], texts: list[str], start: int, length: int, line: int) -> None:
         row = self.first + len(self.starts)
         self.starts.append(start)
         self.lengths.append(length)
@@ -315,7 +319,6 @@ class _Batch:
         self.ids.append(id or f"line {line}")
         key = said.key_of(found)
         self.keys.append(hash(key) or 1 if key else 0)
-        texts = said.texts(found)
         self.texts.append(texts if type(found.get("id")) is str else [id, *texts])
         for name, value in said.scalars(found):
             if type(value) is str:
@@ -364,14 +367,14 @@ def _object(line: bytes) -> dict[str, Any] | None:
 
 def _why(line: bytes) -> str:
     try:
-        json.loads(line.decode("utf-8", "surrogatepass"))
+        said.texts(found := json.loads(line.decode("utf-8", "surrogatepass")))
     except UnicodeDecodeError as e:
         return f"not UTF-8 ({e.reason} at byte {e.start})"
     except RecursionError:
         return "nested too deeply"
     except ValueError as e:
         return f"not JSON ({e})"
-    return "no JSON object"
+    return f"no JSON object, but {type(found).__name__}"
 
 
 def _says_verdicts(score: NDArray[np.float64]) -> bool:

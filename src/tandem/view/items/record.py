@@ -21,11 +21,15 @@ OUTPUTS = (
     *("completion", "written", "output", "response", "output_1", "output_2", "answers", "answer", "explanation"),
     *("judgment", "judgments", "raw_completion", "result", "feedback", "seen_feedback"),
 )
+WRITTEN = ("completion", "written")
 GOLDS = ("gold", "reference", "references", "expected", "label", "target", "canonical_solution")
 LETTERED = ("gold", "prediction", "answer")
 """Whole numbers here are places among choices, and are named by letter."""
 SHORT = 64
 """Characters of the longest text that is taken for a name."""
+
+DEEPEST = 200
+"""Values within values that a record may have."""
 
 
 def id_of(record: Record) -> str:
@@ -147,21 +151,23 @@ def letter(place: int) -> str:
 
 
 def texts(value: Any) -> list[str]:
-    """Every text in a JSON value, in order, names of fields left out."""
+    """Every text in a JSON value, in order, names of fields left out. Raises RecursionError on one too deep to show."""
     found: list[str] = []
-    _collect((value,), found)
+    _collect((value,), found, DEEPEST)
     return found
 
 
-def _collect(values: Iterable[Any], found: list[str]) -> None:
+def _collect(values: Iterable[Any], found: list[str], deeper: int) -> None:
+    if not deeper:
+        raise RecursionError
     for value in values:  # exact types: JSON has no others, and this runs for every value of 100,000 records
         kind = type(value)
         if kind is str:
             found.append(value)
         elif kind is list:
-            _collect(value, found)
+            _collect(value, found, deeper - 1)
         elif kind is dict:
-            _collect(value.values(), found)
+            _collect(value.values(), found, deeper - 1)
 
 
 def prompt(record: Record) -> str:
@@ -184,6 +190,8 @@ def output(record: Record) -> str:
         return f"{letter(said)}  {choices[said]}" if known and isinstance(choices, list) else letter(said)
     for name in ("extracted", "prediction", *OUTPUTS):
         value = record.get(name)
+        if name in WRITTEN and isinstance(value, str):  # what the model wrote, even if that is nothing
+            return value
         if isinstance(value, list) and value:
             value = value[0]
         if isinstance(value, Mapping):
