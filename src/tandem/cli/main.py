@@ -35,6 +35,7 @@ COMMANDS = {
     "tokenizer": "train, build or check a tokenizer",
     "corpus": "raw text → clean, de-duplicated, tokenised shards",
     "sandbox": "run a program nobody trusts; see what this machine can do to confine it",
+    "index": "your documents as passages that can be looked up, with their places; search them",
     "answers": "recorded answers of models: look, count, export, import",
 }
 

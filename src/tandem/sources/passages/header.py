@@ -7,10 +7,8 @@ header names are what a killed writer left; the next writer removes them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tandem.errors import UserError
 from tandem.runs import write_whole
@@ -72,8 +70,6 @@ class Header:
     """Last number given to a segment or a list of what is gone."""
     identity: str = ""
     """Hash of what is held and how, whatever the segments."""
-    notes: Mapping[str, Any] = field(default_factory=dict)
-    """What its maker wants to know next time, as JSON values: how files were read."""
 
     def total(self, what: str) -> int:
         """Sum over the segments of `passages`, `documents`, `origins` or `pairs`."""
@@ -105,7 +101,7 @@ def read(folder: Path) -> Header:
         settings = dict(told["settings"])
         settings["splitting"] = Splitting(**settings["splitting"])
         pieces = tuple(Piece(**piece) for piece in told["pieces"])
-        return Header(Settings(**settings), pieces, int(told["serial"]), str(told["identity"]), dict(told["notes"]))
+        return Header(Settings(**settings), pieces, int(told["serial"]), str(told["identity"]))
     except (KeyError, TypeError, ValueError) as e:
         raise UserError(f"not a header of this version ({e})", where=str(path), remedy="make the index again") from e
 
@@ -121,8 +117,3 @@ def agree(held: Settings, wanted: Settings, folder: Path) -> None:
     if differ:
         remedy = "use the index as it was written, or make another one with --out"
         raise UserError("; ".join(differ), where=str(folder), remedy=remedy)
-
-
-def without(header: Header, names: set[str]) -> Header:
-    """A header without some segments."""
-    return replace(header, pieces=tuple(piece for piece in header.pieces if piece.name not in names))

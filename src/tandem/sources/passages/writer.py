@@ -15,14 +15,13 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-import xxhash
 
 from tandem.errors import UserError
 from tandem.runs import atomic_folder, disk_failure
@@ -46,7 +45,6 @@ class Writer:
         folder: Path,
         settings: Settings | None = None,
         embedder: Embedder | None = None,
-        notes: Mapping[str, Any] | None = None,
     ) -> None:
         """Open an index, or begin one. `settings` None takes those of the index, and the default for a new one.
 
@@ -64,12 +62,12 @@ class Writer:
         except OSError as e:
             raise disk_failure(e, folder) from e
         try:
-            self._begin(settings, embedder, notes)
+            self._begin(settings, embedder)
         except BaseException:
             self._lock.close()
             raise
 
-    def _begin(self, settings: Settings | None, embedder: Embedder | None, notes: Mapping[str, Any] | None) -> None:
+    def _begin(self, settings: Settings | None, embedder: Embedder | None) -> None:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
@@ -82,8 +80,6 @@ class Writer:
             headers.agree(self.header.settings, replace(wanted, encoder=name, width=width), self.folder)
         else:
             self.header = Header(replace(settings or Settings(), encoder=name, width=width))
-        if notes is not None:
-            self.header = replace(self.header, notes=notes)
         self._embedder = embedder
         self._segments = [Segment(self.folder / piece.name, piece.gone) for piece in self.header.pieces]
         self._clear()
@@ -275,8 +271,3 @@ def _sync(folder: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
-
-
-def content_hash(data: bytes) -> str:
-    """The hash of an origin's content."""
-    return xxhash.xxh3_128_hexdigest(data)
