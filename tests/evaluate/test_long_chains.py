@@ -215,3 +215,11 @@ def test_direct_answers_have_a_chance(hops):
     (_, right), (_, holds) = found.figures
     assert (right.value, holds.value) == (1.0, 1.0)
     assert right.chance == pytest.approx(1 / 5)  # two facts that lead to the answer among three others
+
+
+def test_a_world_too_small_says_how_many_questions_it_has():
+    task = load("hops", Inputs(), ["facts=100", "hops=1", "items=500"])
+    found = measure(task, Rule(("Answer: x",)))
+    assert found.notes[0] == f"the world has {task.total} such questions, 500 were asked for"
+    with pytest.raises(UserError, match="too few other questions"):
+        load("hops", Inputs(shots=90), ["facts=100", "hops=1", "items=500"])

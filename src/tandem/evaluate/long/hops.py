@@ -79,8 +79,13 @@ class Hops:
         texts = {question.text for question in self.questions}
         spare = questions(self.world, hops, len(hops) * (inputs.shots + 8), settings.seed + 1) if inputs.shots else []
         turns = [[q for q in spare if q.meta["hops"] == n and q.text not in texts] for n in hops]
-        self.examples = [turns[n % len(hops)][n // len(hops)] for n in range(inputs.shots)]
+        in_turn = [n % len(hops) for n in range(inputs.shots)]
+        self.examples = [turns[turn].pop(0) for turn in in_turn if turns[turn]]
+        if len(self.examples) < inputs.shots:
+            remedy = f"make the world larger: {OPTION} facts={4 * settings.facts}"
+            raise UserError("the world has too few other questions for examples", where="--shots", remedy=remedy)
         self.total = len(self.questions)
+        self.wanted = self.settings.items * len(hops)
         self.facts: Mapping[str, Any] = asdict(self.settings) | {
             "hops": hops,
             "shots": inputs.shots,
@@ -104,7 +109,9 @@ class Hops:
         if not direct:
             chains = [reader.check(q, replies.got[q.id].text) for q in there]
             rows = [row | chain.row() for row, chain in zip(rows, chains, strict=True)]
-        return _found(rows, chains, replies, {request.id: seen(request.prompt) for request in requests})
+        found = _found(rows, chains, replies, {request.id: seen(request.prompt) for request in requests})
+        few = f"the world has {count(self.total)} such questions, {count(self.wanted)} were asked for"
+        return replace(found, notes=(*((few,) if self.total < self.wanted else ()), *found.notes))
 
     def body(self, question: Question) -> str:
         """Instruction, examples, facts and question, without the cue."""
@@ -186,9 +193,10 @@ def _found(
         Example(row["id"], prompts[row["id"]], (("model", row["written"]),), row["gold"][0], (bool(row["right"]),))
         for row in chosen
     ]
-    figures = tuple((f"{depth} hops", of(depth, metric)) for depth in depths for metric in metrics)
+    named = {depth: f"{depth} hop{'' if depth == '1' else 's'}" for depth in depths}
+    figures = tuple((named[depth], of(depth, metric)) for depth in depths for metric in metrics)
     headline = tuple(
-        replace(of(depth, "right"), name=f"hops, {depth}, right") for depth in depths[:1] + depths[1:][-1:]
+        replace(of(depth, "right"), name=f"{named[depth]}, right") for depth in depths[:1] + depths[1:][-1:]
     )
     notes = replies.notes()
     if unread := sum(row["unread"] for row in rows):
