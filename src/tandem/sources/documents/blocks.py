@@ -108,23 +108,27 @@ def markdown(text: str) -> tuple[str, list[Block]]:
 
 
 _PYTHON = re.compile(r"(\s*)(?:async\s+def|def|class)\s+(\w+)")
+_QUOTES = re.compile(r'"""|\'\'\'')
 
 
 def python(text: str) -> Iterator[Block]:
     """Functions and classes with their names as headings; decorators and comments go with what follows them."""
     headings = Headings()
     held: list[tuple[int, str]] = []
+    quotes = ""
     for place, line in enumerate(lines_of(text), 1):
-        found = _PYTHON.match(line)
+        found = None if quotes else _PYTHON.match(line)
         indent = len(line) - len(line.lstrip())
-        begins = found is not None or (indent == 0 and bool(line.strip()) and line[0] not in "#@)]}'\"")
-        if begins:
+        leaves = not quotes and indent == 0 and bool(line.strip()) and line[0] not in "#@)]}" and str(headings) != ""
+        if found is not None or leaves:
             lead = _lead(held)
             if kept := held[: len(held) - lead]:
                 yield Block(tuple(kept), str(headings), prose=False)
             held = held[len(held) - lead :]
             headings.open(indent, found[2] if found else "")
         held.append((place, line))
+        for mark in _QUOTES.findall(line):
+            quotes = mark if not quotes else "" if mark == quotes else quotes
     if held:
         yield Block(tuple(held), str(headings), prose=False)
 

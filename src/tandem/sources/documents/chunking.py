@@ -42,12 +42,12 @@ def words_in(text: str) -> float:
     return n if text.isascii() else n + len(_UNSPACED.findall(text)) / 2
 
 
-def passages(blocks: Iterable[Block], words: int = WORDS) -> Iterator[Passage]:
-    """Passages, in order."""
+def passages(blocks: Iterable[Block], words: int = WORDS, *, apart: bool = False) -> Iterator[Passage]:
+    """Passages, in order; with `apart` none holds blocks of two places (pages)."""
     held: list[_Piece] = []
     heading = ""
     for block in blocks:
-        if block.heading != heading:
+        if block.heading != heading or (apart and held and held[-1].last != block.lines[0][0]):
             yield from _closed(held, heading)
             held, heading = [], block.heading
         pieces = list(_pieces(block, words))

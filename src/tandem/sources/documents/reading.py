@@ -103,7 +103,7 @@ def documents(path: Path, kind: Kind, reading: Reading, books: Books, confined: 
             cut = {"python": blocks.python, "code": blocks.code}.get(kind, blocks.plain)
             found = list(cut(text))
     about = About(path.name, " ".join(title.split()) or path.name, str(path), _UNIT.get(kind, "line"), date)
-    pieces = list(passages(found, reading.words))
+    pieces = list(passages(found, reading.words, apart=kind == "pdf"))
     if not pieces:
         raise Unreadable("no text in it")
     yield Document(about, pieces)
