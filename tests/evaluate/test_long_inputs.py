@@ -166,7 +166,7 @@ def test_windows_are_the_document_in_pieces_between_words(parts, most):
 
     text = " ".join(parts)
     model = Model(Scripted([Rule(unlisted=-1.0)]))
-    found = list(windows(text, [4, 8], model, 0, most))
+    found = list(windows(text, [4, 8], model, most))
     assert len(found) <= most or not most
     at = 0
     for window, places in found:
@@ -196,12 +196,19 @@ def test_pieces_add_up_to_the_loss_of_the_whole_text(tmp_path, embedded_folder):
     model = connect("embedded", precision="fp32")
     found = asyncio.run(load("loss_by_position", Inputs((tmp_path,)), ["length=256"]).measure(model, Asking()))
     (window,) = found.rows
-    text = (tmp_path / "a.txt").read_text()
-    taken = sum(piece["bytes"] for piece in window["pieces"])
-    (whole,) = asyncio.run(model.score(Text(""), (text.encode()[:taken].decode(),)))
-    asyncio.run(model.close())
-    assert sum(piece["nats"] for piece in window["pieces"]) == pytest.approx(-whole.logprob, abs=1e-3)
-    assert sum(piece["tokens"] for piece in window["pieces"]) == whole.tokens
+    text = (tmp_path / "a.txt").read_bytes()
+    ends = [sum(piece["bytes"] for piece in window["pieces"][: n + 1]) for n in range(len(window["pieces"]))]
+    first, last = (text[:end].decode() for end in (ends[0], ends[-1]))
+
+    async def scores():
+        try:
+            return [*await model.score(Text(""), (first,)), *await model.score(Text(first), (last[len(first) :],))]
+        finally:
+            await model.close()
+
+    for pieces, score in zip((window["pieces"][:1], window["pieces"][1:]), asyncio.run(scores()), strict=True):
+        assert sum(piece["nats"] for piece in pieces) == pytest.approx(-score.logprob, abs=1e-3)
+        assert sum(piece["tokens"] for piece in pieces) == score.tokens
 
 
 # ── Settings and the command ────────────────────────────────────────────────────────────────────────────────────────

@@ -3,7 +3,8 @@
 A document is cut between words where it has 32, 64, 128 … tokens, and each piece is scored after all before it: the
 same buckets as `positions` gives for our own batches, by nothing but `score`. An engine that keeps what it has read
 reads a document once; one that does not reads about twice its length. A bucket's ends are moved to the word boundary
-before, and the token that begins a text counts as seen.
+before. A mark that begins every text of a model counts as seen; a model without one sees its mark for an empty text
+before the first piece, and before that alone.
 
 Which documents reach a bucket changes from bucket to bucket, and with it the text: a second line shows only those that
 reach the last one. What this does not do: batch, or look inside a model (`positions`).
@@ -114,8 +115,7 @@ class LossByPosition:
     async def measure(self, model: Asked, asking: Asking) -> Found:
         """Score every window."""
         check_scoring(Text(""), model.abilities, name=model.name)
-        begin = model.count(Text("")).tokens
-        context = model.abilities.context - begin
+        context = model.abilities.context
         length = self.settings.length or context
         if length > context:
             remedy = f"give at most {context}, or 0"
@@ -126,7 +126,7 @@ class LossByPosition:
         short = 0
         for number, (name, text) in enumerate(self.documents):
             made = 0
-            for n, (piece, places) in enumerate(cut(text, ends, model, begin, self.settings.windows)):
+            for n, (piece, places) in enumerate(cut(text, ends, model, self.settings.windows)):
                 made += 1
                 id = f"{number:05d} {name} {n + 1}"
                 try:
@@ -154,7 +154,7 @@ def edges(least: int, length: int) -> list[int]:
     return found if found[-1] == length else [*found, length]
 
 
-def cut(text: str, ends: Sequence[int], model: Asked, begin: int, most: int) -> Iterator[tuple[str, list[int]]]:
+def cut(text: str, ends: Sequence[int], model: Asked, most: int) -> Iterator[tuple[str, list[int]]]:
     """Windows of a document: each one's text, and its characters at every bucket's end that it reaches.
 
     A window that ends within a bucket has its own end as the last; one without a whole first bucket is none.
@@ -167,22 +167,22 @@ def cut(text: str, ends: Sequence[int], model: Asked, begin: int, most: int) -> 
         places = [m.start() for m in _BOUNDARY.finditer(window)] + [len(window)]
         found: list[int] = []
         for end in ends:
-            n = bisect.bisect_right(places, end, key=lambda place: model.count(Text(window[:place])).tokens - begin)
+            n = bisect.bisect_right(places, end, key=lambda place: model.count(Text(window[:place])).tokens)
             if n == 0 or (found and places[n - 1] <= found[-1]):
                 break
             found.append(places[n - 1])
             if n == len(places):
                 break
-        if not found or (len(found) == 1 and found[0] == len(window) and _few(window, ends[0], model, begin)):
+        if not found or (len(found) == 1 and found[0] == len(window) and _few(window, ends[0], model)):
             return
         yield window[: found[-1]], found
         made += 1
         at = text.index(window[: found[-1]], at) + found[-1]
 
 
-def _few(window: str, least: int, model: Asked, begin: int) -> bool:
+def _few(window: str, least: int, model: Asked) -> bool:
     """Whether a text that lies within the first bucket leaves it less than half full."""
-    return 2 * (model.count(Text(window)).tokens - begin) < least
+    return 2 * (model.count(Text(window)).tokens) < least
 
 
 async def scored(id: str, text: str, places: Sequence[int], ends: Sequence[int], model: Asked) -> Window:

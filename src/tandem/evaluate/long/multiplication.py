@@ -177,7 +177,7 @@ _METRICS = {
 
 def _found(
     rows: Sequence[Mapping[str, Any]],
-    sizes: Sequence[str],
+    sizes: list[str],
     metrics: Sequence[str],
     tables: Sequence[Table],
     replies: Replies,
@@ -207,7 +207,9 @@ def _found(
     curve = Curve("multiplication: right over size", "digits of both numbers together", "right, %", lines)
     items: list[Item] = [table, *([curve] if len(sizes) > 1 else []), *tables, *_examples(rows, prompts)]
     figures = tuple((size, of(size, metric)) for size in sizes for metric in metrics)
-    headline = tuple(replace(of(size, "right"), name=f"multiplication {size}, right") for size in sizes[-2:])
+    headline = tuple(
+        replace(of(size, "right"), name=f"multiplication {size}, right") for size in sizes[:1] + sizes[1:][-1:]
+    )
     notes = replies.notes()
     if unread := sum(row["unread"] for row in rows):
         notes.append(f"{count(unread)} of {count(len(rows))} answers hold no product that could be read")

@@ -21,7 +21,7 @@ from tandem.evaluate.long.evidence import ALONE, Place, Probe
 from tandem.evaluate.long.found import Found
 from tandem.evaluate.long.inputs import Inputs
 from tandem.evaluate.long.settings import at_least, one_of
-from tandem.results import Table
+from tandem.results import Figure, Table
 from tandem.world.noise import Draws
 
 VERSION = "1"
@@ -140,5 +140,5 @@ def judge(pairs: Mapping[str, str], key: str, written: str) -> dict[str, Any]:
 def _wrong(found: Found) -> Table:
     """What the wrong answers are."""
     counted = Counter(row["kind"] for row in found.rows if not row["right"])
-    rows = [(kind, n, n / max(1, counted.total())) for kind, n in counted.most_common()]
+    rows = [(kind, n, Figure("share", n / counted.total(), "%")) for kind, n in counted.most_common()]
     return Table("What the wrong answers are", ("kind", "answers", "share of the wrong ones"), tuple(rows))

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from tandem.evaluate.long.found import share
-from tandem.results import Cell, Table
+from tandem.results import Cell, Figure, Table
 
 Verdict: TypeAlias = Literal["right", "local", "propagated", "both", "restored", "absent"]
 VERDICTS: tuple[Verdict, ...] = ("right", "local", "propagated", "both", "restored", "absent")
@@ -141,7 +141,7 @@ def verdicts(chains: Sequence[Chain]) -> Table:
     for group, members in groups(chains).items():
         counted = Counter(step.verdict for chain in members for step in chain.steps)
         total = counted.total()
-        rows.append((group, *(counted[verdict] / total for verdict in VERDICTS), total))
+        rows.append((group, *(Figure(verdict, counted[verdict] / total, "%") for verdict in VERDICTS), total))
     return Table(
         "What became of the steps",
         ("of", *VERDICTS, "steps"),
