@@ -1,7 +1,8 @@
 """Do sampled chains agree? The vote, the scores made of it, and the gate that decides whether to look things up.
 
 Answers are compared as their kind compares them, so that `the Karo` and `Karo.` are one answer. A sample without a
-readable answer agrees with nobody and still counts among the n.
+readable answer agrees with nobody and still counts among the n. Of sentences, where being alike is no equivalence, the
+majority is the largest circle of sentences alike to one, and that one speaks for it (the medoid).
 
     count    samples that gave the majority's answer                      0 to n
     share    count / n                                                    0 to 1
@@ -34,14 +35,19 @@ SCORES: tuple[Scored, ...] = ("count", "share", "mass", "verbal", "always", "nev
 class Vote:
     """What n chains say together."""
 
-    n: int
-    """Chains that were drawn."""
+    chains: tuple[Chain, ...]
+    """The chains, in the order of their indices."""
     majority: tuple[int, ...]
     """Indices of the chains with the majority's answer; none where no chain has an answer."""
     best: Chain
-    """Of the majority the likeliest chain; where there is no majority, the first chain."""
+    """Who speaks for it: the likeliest chain that has steps; where there is no majority, the first chain with steps."""
     mass: float | None
     """Sum of the majority's sample probabilities; None where the model does not tell them."""
+
+    @property
+    def n(self) -> int:
+        """Chains that were drawn."""
+        return len(self.chains)
 
     @property
     def count(self) -> int:
@@ -56,14 +62,17 @@ class Vote:
 
 def vote(question: Question, chains: Sequence[Chain]) -> Vote:
     """The majority's answer. Of equally large groups the one with more mass, then the earlier one."""
-    same = kinds.of(question).same
+    kind = kinds.of(question)
     answered = [i for i, chain in enumerate(chains) if chain.answer]
-    groups = [tuple(j for j in answered if same(chains[i].answer, chains[j].answer)) for i in answered]
-    if not groups:
-        return Vote(len(chains), (), chains[0], None)
-    majority = max(groups, key=lambda group: (len(group), _mass(chains, group) or 0.0, -group[0]))
-    best = max(majority, key=lambda i: (_probability(chains[i]) or 0.0, -i))
-    return Vote(len(chains), majority, chains[best], _mass(chains, majority))
+    circles = {i: tuple(j for j in answered if kind.same(chains[i].answer, chains[j].answer)) for i in answered}
+    if not circles:
+        first = next((chain for chain in chains if chain.steps), chains[0])
+        return Vote(tuple(chains), (), first, None)
+    middle = max(circles, key=lambda i: (len(circles[i]), _mass(chains, circles[i]) or 0.0, -i))
+    majority = circles[middle]
+    speaking = [middle] if kind.name == "sentence" else majority
+    best = max(speaking, key=lambda i: (bool(chains[i].steps), _probability(chains[i]) or 0.0, -i))
+    return Vote(tuple(chains), majority, chains[best], _mass(chains, majority))
 
 
 def _probability(chain: Chain) -> float | None:
@@ -88,6 +97,10 @@ class Gate:
         """The threshold for n samples. Raises UserError where it lies outside the score's range."""
         if self.score not in SCORES:
             raise UserError(f"no gate is called {self.score!r}", where="gate", remedy=f"known: {', '.join(SCORES)}")
+        if self.score in ("always", "never"):
+            if self.threshold is not None:
+                raise UserError(f"`{self.score}` has no threshold", where="gate", remedy="leave the number out")
+            return 0.0
         most = float(n) if self.score in ("count", "mass") else 1.0
         default = {"count": float(math.ceil(n / 2)), "mass": n / 2}.get(self.score, 0.5)
         limit = default if self.threshold is None else self.threshold
@@ -97,7 +110,7 @@ class Gate:
         return limit
 
     def opens(self, found: Vote, verbal: float | None = None) -> bool:
-        """Whether the answer is to be checked; what has no majority always is. A score that is unknown opens it."""
+        """Whether the answer is to be checked; what has no majority is. One score that is unknown opens it."""
         if self.score in ("always", "never"):
             return self.score == "always"
         limit = self.limit(found.n)

@@ -17,11 +17,15 @@ trace: its own temperature, one call per sample, no log-probabilities, texts cut
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
+from tandem.errors import CallFailed
 from tandem.trace import note
 from tandem.types import LM, Chat, Completion, Message, Prompt, Sampling, Text
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ async def draw(
 ) -> tuple[Completion, ...]:
     """`samples` completions, as far as possible as asked for; what was adapted stands in the trace.
 
-    Texts in `stop` never stand in what comes back.
+    Texts in `stop` never stand in what comes back. Raises CallFailed where another number comes back: chains of which
+    one was drawn and the rest was not would agree with each other always.
     """
     able, adapted = lm.abilities, []
     sampling = Sampling(temperature, 1.0, max_tokens, stop, seed, able.logprobs)
@@ -86,14 +91,30 @@ async def draw(
     if stop and not able.stop:
         sampling = replace(sampling, stop=())
         adapted.append("cut here")
+    one_by_one = samples > 1 and not able.many and sampling.temperature != 0
+    if one_by_one:
+        adapted.append("one call per sample")
     if adapted:
         note(adapted=adapted)
-    if samples > 1 and not able.many and sampling.temperature != 0:
-        each = await asyncio.gather(*(lm.generate(put, sampling, range(i, i + 1)) for i in range(samples)))
-        came = tuple(one for (one,) in each)
+    if one_by_one:
+        each = await together(lm.generate(put, sampling, range(i, i + 1)) for i in range(samples))
+        came = tuple(one for some in each for one in some)
     else:
         came = await lm.generate(put, sampling, range(samples))
+    if len(came) != samples:
+        raise CallFailed(f"{samples} samples were asked for and {len(came)} came", kind="malformed", where=lm.name)
     return tuple(_cut(one, stop) for one in came) if stop and not able.stop else came
+
+
+async def together(work: Iterable[Coroutine[Any, Any, V]]) -> list[V]:
+    """What all of it gives, in order; where one fails, the others are given up before it is raised."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _cut(one: Completion, stop: Sequence[str]) -> Completion:
@@ -104,6 +125,11 @@ def _cut(one: Completion, stop: Sequence[str]) -> Completion:
     size = len(text.encode("utf-8", "replace"))
     kept = None if one.tokens is None else tuple(token for token in one.tokens if token.end <= size)
     return replace(one, text=text, tokens=kept, finish="stop" if one.finish == "length" else one.finish)
+
+
+def one_line(text: str) -> str:
+    """A text that can stand in a prompt as data: nothing in it begins a line."""
+    return " ".join(text.split())
 
 
 def _case(given: str, cue: str, written: str) -> str:

@@ -1,9 +1,10 @@
 """A calibrator of chains (Ye and Durrett 2022): how likely is an answer right, given its probability and its evidence?
 
 A logistic regression, C = 10, on two features: the probability of the answer's tokens, and the cube of the smallest
-share of a step's words that the findings hold (the least covered sentence decides). It changes no answer, only the
-confidence that AUC is measured with. It is fitted on some of the questions and measured on the others; who compares its
-AUC with another's has to compare on the same questions.
+share of a step's words that the findings hold (the least covered sentence decides). The method `calibrated` answers as
+CoT-SC does and looks its steps up for the second feature; it changes no answer, only the confidence that AUC is made
+of. The regression is fitted on the first questions with known answers and measured on the others; who compares its AUC
+with another's has to compare on the same questions.
 """
 
 from __future__ import annotations
@@ -11,11 +12,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tandem.errors import UserError
+from tandem.errors import Unsupported, UserError
+from tandem.reason.asking import together
+from tandem.reason.chains import Asking
+from tandem.reason.editing import Editing
+from tandem.reason.looking_up import look_up
+from tandem.reason.plain import self_consistency, voted
+from tandem.reason.running import Record
+from tandem.types import LM, Answer, Question, Source
 
 C = 10.0
 """Inverse strength of the penalty on the weights."""
@@ -38,6 +46,54 @@ class Calibrator:
         return 1 / (1 + math.exp(-z)) if z > -700 else 0.0
 
 
+async def calibrated(
+    question: Question, lm: LM, sources: Sequence[Source], *, asking: Asking, settings: Editing
+) -> Answer:
+    """The majority's answer with the features its confidence will be made of. Raises Unsupported without logprobs."""
+    if not lm.abilities.logprobs:
+        problem = "tells no log-probabilities, which the calibrator is fitted on"
+        raise Unsupported(problem, where=lm.name, remedy="take another model, or another method")
+    found = await self_consistency(question, lm, asking, settings.samples, settings.temperature)
+    own = [source.about(question) for source in sources]
+    each = await together(
+        look_up(text, own, lm, settings.writer, top=settings.fetch, fetch=settings.fetch) for text in found.best.steps
+    )
+    findings = tuple(dict.fromkeys(finding for evidence in each for finding in evidence.findings))
+    made = voted(found)
+    facts = dict(made.facts)
+    if (logprob := facts.pop("answer_logprob", None)) is not None:
+        texts = [f"{finding.title} {finding.text}" for finding in findings]
+        facts["features"] = {"answer_logprob": logprob, "coverage": coverage(found.best.steps, texts)}
+    return replace(made, confidence=None, findings=findings, facts=facts)
+
+
+def fitted(records: Sequence[Record], first: int) -> tuple[Calibrator, list[Record], list[Record]]:
+    """A calibrator of the `first` questions with known answers, these, and the others with its confidence.
+
+    Raises UserError where no questions are left to measure, and where the first ones are all right or all wrong.
+    """
+    known = [record for record in records if record.right is not None]
+    if not 0 < first < len(known):
+        problem = f"cannot be fitted on {first} of {len(known)} questions with known answers"
+        raise UserError(problem, where="calibrated", remedy="give a number in between (--fit)")
+    shown = [(r.answer.facts["features"], r.right == 1) for r in known[:first] if "features" in r.answer.facts]
+    calibrator = fit([f["answer_logprob"] for f, _ in shown], [f["coverage"] for f, _ in shown], [y for _, y in shown])
+
+    def sure(record: Record) -> Record:
+        features = record.answer.facts.get("features")
+        confidence = calibrator(features["answer_logprob"], features["coverage"]) if features else None
+        return replace(record, answer=replace(record.answer, confidence=confidence))
+
+    return calibrator, known[:first], [sure(record) for record in known[first:]]
+
+
+def uncalibrated(record: Record) -> Record:
+    """The same answer as CoT-SC gives it, with its own log-probability, for comparison."""
+    features = record.answer.facts.get("features", {})
+    facts = {**record.answer.facts, **{key: features[key] for key in ("answer_logprob",) if key in features}}
+    return replace(record, answer=replace(record.answer, facts=facts))
+
+
 def coverage(steps: Sequence[str], passages: Sequence[str]) -> float:
     """The smallest share of a step's words that stand in the passages; 0 without steps."""
     known = {word for passage in passages for word in _words(passage)}
@@ -48,7 +104,8 @@ def coverage(steps: Sequence[str], passages: Sequence[str]) -> float:
 def fit(answer_logprobs: Sequence[float], coverages: Sequence[float], right: Sequence[bool]) -> Calibrator:
     """Weights by Newton's method; the optimum is unique. Raises UserError unless right and wrong answers are there."""
     if len({*right}) < 2:
-        raise UserError("a calibrator needs right and wrong answers to be fitted on", remedy="give more questions")
+        problem = "cannot be fitted on answers that are all right or all wrong"
+        raise UserError(problem, where="calibrated", remedy="fit on more questions (--fit)")
     x = np.stack([np.exp(answer_logprobs), np.asarray(coverages, dtype=np.float64) ** 3, np.ones(len(right))], axis=1)
     y, w = np.asarray(right, dtype=np.float64), np.zeros(3)
     penalty = np.array([1 / C, 1 / C, 0.0])

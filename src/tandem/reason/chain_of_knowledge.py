@@ -14,14 +14,13 @@ few kept.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tandem.errors import UserError
-from tandem.reason.asking import Exchange
+from tandem.reason.asking import Exchange, one_line, together
 from tandem.reason.chains import Asking, finish, go_on
-from tandem.reason.editing import Edited, Editing, concluded, decided, doubtful, sentence
+from tandem.reason.editing import Edited, Editing, concluded, decided, doubtful, require, sentence
 from tandem.reason.kinds import shown
 from tandem.reason.looking_up import look_up, passages
 from tandem.reason.plain import self_consistency, voted
@@ -30,8 +29,10 @@ from tandem.types import LM, Answer, Question, Source
 
 CHOOSE = "Name the fields of knowledge the question needs, with commas between"
 CORRECT = "Correct the step by the passages. Where they do not bear on it, write it again as it is."
+SHOTS = 3
+"""Worked cases in front of a step."""
 MOST_STEPS = 8
-"""A chain that grows past this is not written on."""
+"""So many steps are checked; what a chain has besides stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +59,20 @@ async def chain_of_knowledge(
     question: Question, lm: LM, sources: Sequence[Source], *, asking: Asking, settings: Adapting
 ) -> Answer:
     """The majority's answer, or one that rests on corrected steps."""
-    _, found = await self_consistency(question, lm, asking, settings.samples, settings.temperature)
+    require(lm, settings)
+    found = await self_consistency(question, lm, asking, settings.samples, settings.temperature)
     if not await doubtful(question, found, lm, asking, settings):
         return voted(found)
     chosen = await choose(question, lm, sources, asking, settings)
     own = [source.about(question) for source in chosen]
     if settings.at_once:
-        edits = list(
-            await asyncio.gather(*(correct(question, text, lm, own, asking, settings) for text in found.best.steps))
-        )
+        edits = await together(correct(question, text, lm, own, asking, settings) for text in found.best.steps)
     else:
         edits = await progressively(question, found.best.steps, lm, own, asking, settings)
     if all(edit.outcome != "edited" for edit in edits):
-        return concluded(found, edits, None, settings)
+        return concluded(question, found, edits, None, settings)
     final = await finish(question, lm, asking, [edit.text for edit in edits])
-    return concluded(found, edits, final, settings)
+    return concluded(question, found, edits, final, settings)
 
 
 async def progressively(
@@ -80,14 +80,14 @@ async def progressively(
 ) -> list[Edited]:
     """Correct the first step, write the rest anew, correct the next, and so on to the end of the chain."""
     edits: list[Edited] = []
-    rest = list(steps)
+    rest = tuple(steps)
     while rest and len(edits) < MOST_STEPS:
-        edit = await correct(question, rest.pop(0), lm, sources, asking, settings)
+        edit = await correct(question, rest[0], lm, sources, asking, settings)
         edits.append(edit)
-        if rest and edit.outcome == "edited":
-            before = [each.text for each in edits]
-            rest = list((await go_on(question, lm, asking, before)).steps[len(before) :])
-    return edits
+        rest = rest[1:]
+        if rest and edit.outcome == "edited":  # where nothing is written anew, the steps that were there are checked
+            rest = await go_on(question, lm, asking, [each.text for each in edits]) or rest
+    return [*edits, *(Edited(text, "not-checked") for text in rest)]
 
 
 async def correct(
@@ -98,18 +98,21 @@ async def correct(
         need = f"{question.text} {text}" if settings.target == "question" else text
         target = None if settings.target == "source" else need
         found = await look_up(text, sources, lm, settings.writer, target=target, top=settings.top, fetch=settings.fetch)
-        if not found.findings:
-            edit = Edited(text, "source-failed" if found.failed else "no-evidence")
+        if found.lacking:
+            edit = Edited(text, found.lacking)
         else:
             shots = [
-                Exchange(f"Passage 1: {w.passage}\n{shown(d.question)}\nStep: {w.text}", w.checked)
+                Exchange(_step(d.question, f"Passage 1: {w.passage}", w.text), w.checked)
                 for d in asking.demonstrations
                 for w in d.steps
-                if w.passage
-            ][:3]
-            given = f"{passages(found.findings)}\n{shown(question)}\nStep: {' '.join(text.split())}"
-            new, whole = await sentence(lm, asking, CORRECT, shots, given, "Corrected:", settings.sentence_tokens)
-            edit = decided(new, text, found.findings, whole=whole)
+                if w.passage and w.checked
+            ][:SHOTS]
+            given = _step(question, passages(found.findings), text)
+            edit = decided(
+                await sentence(lm, asking, CORRECT, shots, given, "Corrected:", settings.sentence_tokens),
+                text,
+                found.findings,
+            )
         note(edit=edit.text, edited=edit.outcome)
         return edit
 
@@ -117,7 +120,7 @@ async def correct(
 async def choose(
     question: Question, lm: LM, sources: Sequence[Source], asking: Asking, settings: Adapting
 ) -> list[Source]:
-    """The sources of the fields of knowledge that the model names; an answer without a known one means all sources."""
+    """The sources of the fields that the model names, and those of no field; all where it names none that is known."""
     if not settings.domains:
         return list(sources)
     known = {source.name for source in sources}
@@ -130,10 +133,16 @@ async def choose(
         listed = "; ".join(f"{name} ({domain.about})" for name, domain in settings.domains.items())
         shots = [Exchange(shown(d.question), ", ".join(d.domains)) for d in asking.demonstrations if d.domains]
         shots = [shot for shot in shots if set(shot.written.split(", ")) <= set(settings.domains)]
-        line, _ = await sentence(lm, asking, f"{CHOOSE}. There are: {listed}.", shots, shown(question), "Fields:", 40)
-        named = [
-            name for name in settings.domains if name.lower() in [part.strip(" .").lower() for part in line.split(",")]
-        ]
-        note(written=line, domains=named or "all")
-    wanted = {source for name in named for source in settings.domains[name].sources}
-    return [source for source in sources if not named or source.name in wanted]
+        line = await sentence(lm, asking, f"{CHOOSE}. There are: {listed}.", shots, shown(question), "Fields:", 40)
+        written = [part.strip(" .").lower() for part in line.text.split(",")]
+        named = [name for name in settings.domains if name.lower() in written]
+        wanted = {source for name in named for source in settings.domains[name].sources}
+        elsewhere = {source for domain in settings.domains.values() for source in domain.sources} - wanted
+        chosen = [source for source in sources if not named or source.name not in elsewhere]
+        left = [source.name for source in sources if source not in chosen]
+        note(written=line.text, domains=named or "all", **({"not asked": left} if left else {}))
+        return chosen
+
+
+def _step(question: Question, found: str, text: str) -> str:
+    return f"{found}\n{shown(question)}\nStep: {one_line(text)}"

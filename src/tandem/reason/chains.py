@@ -1,8 +1,8 @@
 """Chains of thought: asked for, read into steps and an answer, and finished where only the answer is missing.
 
-A chain is written as numbered lines under `Steps:`, its answer after `Answer:`. A chain without the cue is repaired
-once: the model is given its own steps and the cue, and only completes the answer. What cannot be read then is a named
-outcome (`unparsed`, `truncated`, `refused`), never the whole text for an answer.
+A chain is written as numbered lines under `Steps:`, its answer after `Answer:`. A chain without the cue, or with an
+answer that was cut, is repaired once: the model is given its own steps and the cue, and only completes the answer. What
+cannot be read then is a named outcome (`unparsed`, `truncated`, `refused`), never the whole text for an answer.
 
 `logprob` is the mean over the chain's tokens, `answer_logprob` the sum over the answer's tokens alone, without cue and
 end (Zhao et al. 2023, §4.3); an answer that came from a repair has only the second.
@@ -10,21 +10,25 @@ end (Zhao et al. 2023, §4.3); an answer that came from a repair has only the se
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tandem.metrics.normalise import answer_form
 from tandem.reason import kinds
-from tandem.reason.asking import Exchange, draw, is_chat, prompt
+from tandem.reason.asking import Exchange, draw, is_chat, one_line, prompt, together
 from tandem.reason.demonstrations import Demonstration
 from tandem.trace import note, step
 from tandem.types import LM, Completion, Prompt, Question
 
 STEPS, ANSWER = "Steps:", "Answer:"
-_NUMBERED = re.compile(r"\s*(?:\d{1,2}[.)]|[-*•])\s+(.*)")
+SENTENCE = 3
+"""How much longer an answer may be that is a sentence."""
+_NUMBERED = re.compile(r"\s*(?:\d{1,2}[.)]|[-*•])(?:\s+(.*))?")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'“(]?[A-Z0-9])")
 _ANSWER = re.compile(r"(?:^|\n)[\s*_#]*(?:the\s+)?(?:final\s+)?answer(?:\s+is)?[\s*_]*:[\s*_]*", re.IGNORECASE)
+
+_REFUSED = ("refusal", "filter")
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Asking:
     max_tokens: int = 160
     """Longest chain."""
     answer_tokens: int = 40
-    """Longest answer without a chain."""
+    """Longest answer without a chain; of a sentence `SENTENCE` times as many."""
     seed: int = 0
     """Seed of the sampling."""
 
@@ -71,9 +75,7 @@ async def direct(question: Question, lm: LM, asking: Asking) -> Chain:
     with step("answer directly"):
         shots = [Exchange(_shown(d.question, asking), d.answer) for d in asking.demonstrations]
         put = prompt(lm, _task(question, chain=False), shots, _shown(question, asking), ANSWER, chat=asking.chat)
-        stop = () if is_chat(put) else ("\n",)
-        (came,) = await draw(lm, put, max_tokens=asking.answer_tokens, stop=stop, seed=asking.seed)
-        return _noted(_answered((), came, came.text, 0, question))
+        return _noted(await _completed(question, lm, asking, put, ()))
 
 
 async def sample(question: Question, lm: LM, asking: Asking, samples: int, temperature: float) -> tuple[Chain, ...]:
@@ -84,14 +86,13 @@ async def sample(question: Question, lm: LM, asking: Asking, samples: int, tempe
             lm,
             put,
             max_tokens=asking.max_tokens,
-            stop=() if is_chat(put) else ("\n\n",),
+            stop=_stops(put, question, "\n\n"),
             samples=samples,
             temperature=temperature,
             seed=asking.seed,
         )
-        begun = "1." if lm.abilities.prefill or not is_chat(put) else ""
-        chains = [read(question, one, begun) for one in came]
-        chains = list(await asyncio.gather(*(_repaired(question, lm, asking, chain) for chain in chains)))
+        chains = [read(question, one, _begun(lm, put, 1)) for one in came]
+        chains = await together(_repaired(question, lm, asking, chain) for chain in chains)
         note(chains=[{"steps": list(c.steps), "answer": c.answer, "outcome": c.outcome} for c in chains])
         return tuple(chains)
 
@@ -99,47 +100,47 @@ async def sample(question: Question, lm: LM, asking: Asking, samples: int, tempe
 async def finish(question: Question, lm: LM, asking: Asking, steps: Sequence[str]) -> Chain:
     """The answer that follows from given steps: the chain's prompt with the steps already written."""
     with step("finish", given=list(steps)):
-        given = "".join(f"\n{n}. {_one_line(text)}" for n, text in enumerate(steps, 1))
-        put = _chain_prompt(question, lm, asking, f"{given}\n{ANSWER}")
-        stop = () if is_chat(put) else ("\n",)
-        (came,) = await draw(lm, put, max_tokens=asking.answer_tokens, stop=stop, seed=asking.seed)
-        text, at = _after_cue(came.text) or (came.text, 0)
-        return _noted(replace(_answered(tuple(steps), came, text, at, question), logprob=None))
+        put = _chain_prompt(question, lm, asking, f"{_numbered(steps)}\n{ANSWER}")
+        return _noted(replace(await _completed(question, lm, asking, put, tuple(steps)), logprob=None))
 
 
-async def go_on(question: Question, lm: LM, asking: Asking, steps: Sequence[str]) -> Chain:
-    """The rest of a chain whose first steps are decided, and its answer; the given steps stand in the result."""
+async def go_on(question: Question, lm: LM, asking: Asking, steps: Sequence[str]) -> tuple[str, ...]:
+    """The steps that follow a chain's first ones, which are decided; none where the model goes on to the answer."""
     with step("go on", given=list(steps)):
-        given = "".join(f"\n{n}. {_one_line(text)}" for n, text in enumerate(steps, 1))
-        put = _chain_prompt(question, lm, asking, f"{given}\n{len(steps) + 1}.")
-        stop = () if is_chat(put) else ("\n\n",)
+        put = _chain_prompt(question, lm, asking, f"{_numbered(steps)}\n{len(steps) + 1}.")
+        stop = _stops(put, question, "\n\n")
         (came,) = await draw(lm, put, max_tokens=asking.max_tokens, stop=stop, seed=asking.seed)
-        rest = read(question, came, f"{len(steps) + 1}." if lm.abilities.prefill or not is_chat(put) else "")
-        return _noted(await _repaired(question, lm, asking, replace(rest, steps=(*steps, *rest.steps))))
+        rest = read(question, came, _begun(lm, put, len(steps) + 1)).steps
+        told = 0  # who cannot be prefilled may repeat what is decided
+        while told < min(len(steps), len(rest)) and answer_form(rest[told]) == answer_form(steps[told]):
+            told += 1
+        note(steps=list(rest[told:]))
+        return rest[told:]
 
 
 def read(question: Question, came: Completion, begun: str = "") -> Chain:
     """A chain out of what was written after `begun`."""
-    found = _after_cue(came.text)
-    if found is None:
-        steps = split_steps(f"{begun}{came.text}")
-        ended = {"length": "truncated", "refusal": "refused", "filter": "refused"}.get(came.finish, "unparsed")
-        return Chain(steps, "", ended, _mean(came))
-    text, at = found
-    steps = split_steps(f"{begun}{came.text[: _cue_start(came.text)]}")
-    return _answered(steps, came, text, at, question)
+    if came.finish in _REFUSED:
+        return Chain((), "", "refused", _mean(came))
+    cue = _cue(came.text)
+    if cue is not None:
+        steps = split_steps(f"{begun} {came.text[: cue.start()]}")
+        return _answered(steps, came, came.text[cue.end() :], cue.end(), question)
+    steps = split_steps(f"{begun} {came.text}")
+    if came.finish == "length" and len(steps) > 1 and not steps[-1].endswith((".", "!", "?")):
+        steps = steps[:-1]  # what was cut in its middle is no fact
+    return Chain(steps, "", _ending(came), _mean(came))
 
 
 def split_steps(written: str) -> tuple[str, ...]:
     """The steps of a chain: its numbered lines, or its sentences where it has none."""
-    lines = [line for line in written.replace(STEPS, "").splitlines() if line.strip()]
     steps: list[str] = []
     numbered = False
-    for line in lines:
+    for line in written.replace(STEPS, "").splitlines():
         if mark := _NUMBERED.fullmatch(line):
             numbered = True
-            steps.append(mark[1].strip())
-        elif numbered and steps:
+            steps.append((mark[1] or "").strip())
+        elif numbered and line.strip():
             steps[-1] = f"{steps[-1]} {line.strip()}".strip()
         else:
             steps += [part.strip() for part in _SENTENCE_END.split(line.strip())]
@@ -156,8 +157,22 @@ def _chain_prompt(question: Question, lm: LM, asking: Asking, begun: str = "\n1.
 
 
 def _written(d: Demonstration) -> str:
-    steps = "".join(f"\n{n}. {_one_line(worked.text)}" for n, worked in enumerate(d.steps, 1))
-    return f"{steps}\n{ANSWER} {d.answer}"
+    return f"{_numbered([worked.text for worked in d.steps])}\n{ANSWER} {d.answer}"
+
+
+def _numbered(steps: Sequence[str]) -> str:
+    return "".join(f"\n{n}. {one_line(text)}" for n, text in enumerate(steps, 1))
+
+
+def _begun(lm: LM, put: Prompt, n: int) -> str:
+    """The number that the model goes on after, where it does not have to write it itself."""
+    return f"{n}." if lm.abilities.prefill or not is_chat(put) else ""
+
+
+def _stops(put: Prompt, question: Question, end: str) -> tuple[str, ...]:
+    """Where a model that continues plain text is through; none goes on with a case of its own making."""
+    following = f"\n{kinds.of(question).asks}:"
+    return (following,) if is_chat(put) else (end,) if end == "\n" else (end, following)
 
 
 def _task(question: Question, *, chain: bool) -> str:
@@ -178,13 +193,28 @@ def _shown(question: Question, asking: Asking) -> str:
     return kinds.shown(question, context=asking.context)
 
 
+async def _completed(question: Question, lm: LM, asking: Asking, put: Prompt, steps: tuple[str, ...]) -> Chain:
+    """The answer alone, after the cue."""
+    most = asking.answer_tokens * (SENTENCE if kinds.of(question).name == "sentence" else 1)
+    (came,) = await draw(lm, put, max_tokens=most, stop=_stops(put, question, "\n"), seed=asking.seed)
+    if came.finish in _REFUSED:
+        return Chain(steps, "", "refused", _mean(came))
+    at = cue.end() if (cue := _cue(came.text)) else 0  # who cannot be prefilled writes the cue again
+    return _answered(steps, came, came.text[at:], at, question)
+
+
 def _answered(steps: tuple[str, ...], came: Completion, text: str, at: int, question: Question) -> Chain:
     """A chain whose answer stands in `text`, which begins at character `at` of the completion."""
-    answer = kinds.of(question).read(text, question)
-    if not answer:
-        ended = {"length": "truncated", "refusal": "refused", "filter": "refused"}.get(came.finish, "unparsed")
-        return Chain(steps, "", ended, _mean(came))
+    kind = kinds.of(question)
+    answer = kind.read(text, question)
+    cut = came.finish == "length" and kind.name in ("short", "sentence") and "\n" not in text.strip()
+    if cut or not answer:
+        return Chain(steps, "", _ending(came), _mean(came))
     return Chain(steps, answer, "answered", _mean(came), _answer_logprob(came, text, at))
+
+
+def _ending(came: Completion) -> str:
+    return "truncated" if came.finish == "length" else "unparsed"
 
 
 def _answer_logprob(came: Completion, text: str, at: int) -> float | None:
@@ -205,26 +235,13 @@ def _mean(came: Completion) -> float | None:
 
 
 def _cue(written: str) -> re.Match[str] | None:
-    found = None
-    for found in _ANSWER.finditer(written):  # noqa: B007 — the last one counts: models change their minds
-        pass
-    return found
-
-
-def _cue_start(written: str) -> int:
-    found = _cue(written)
-    return found.start() if found else len(written)
-
-
-def _after_cue(written: str) -> tuple[str, int] | None:
-    """What follows the last cue, and where it begins."""
-    found = _cue(written)
-    return (written[found.end() :], found.end()) if found else None
+    """The last cue: models change their minds."""
+    return max(_ANSWER.finditer(written), key=lambda found: found.start(), default=None)
 
 
 async def _repaired(question: Question, lm: LM, asking: Asking, chain: Chain) -> Chain:
     """A chain that has steps and no answer, asked once for the answer alone."""
-    if chain.answer or chain.outcome == "refused" or not chain.steps:
+    if chain.answer or not chain.steps:
         return chain
     with step("repair", was=chain.outcome):
         mended = await finish(question, lm, asking, chain.steps)
@@ -234,7 +251,3 @@ async def _repaired(question: Question, lm: LM, asking: Asking, chain: Chain) ->
 def _noted(chain: Chain) -> Chain:
     note(steps=list(chain.steps), answer=chain.answer, outcome=chain.outcome)
     return chain
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

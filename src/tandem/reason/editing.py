@@ -6,11 +6,14 @@ changes nothing, and a chain whose new answer is no valid one leaves the old ans
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from tandem.errors import UserError
+from tandem.errors import Unsupported, UserError
 from tandem.metrics.normalise import answer_form
+from tandem.reason import kinds
 from tandem.reason.agreement import Gate, Vote
 from tandem.reason.asking import Exchange, draw, is_chat, prompt
 from tandem.reason.chains import Asking, Chain
@@ -20,8 +23,12 @@ from tandem.reason.queries import Prompted
 from tandem.trace import note, step
 from tandem.types import LM, Answer, Finding, Question
 
-UNDECIDED = frozenset({"unknown", "not known", "not stated", "cannot tell", "i dont know", "no information"})
-"""Normal forms of corrections that decide nothing."""
+_UNDECIDED = re.compile(
+    r"\W*(?:(?:it is |this is |that is )?(?:unknown|not (?:known|stated|given|mentioned|said)|unclear)"
+    r"|(?:i )?(?:cannot|can't|can’t) (?:tell|say)|i (?:don't|don’t|do not) know|no information)\s*(?:[.:;,—–-]|\Z)",
+    re.IGNORECASE,
+)
+"""Corrections that decide nothing: `unknown`, alone or before a reason."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +69,29 @@ class Edited:
     text: str
     """The sentence that stands now."""
     outcome: str
-    """edited, confirmed, or why it stays: no-evidence, source-failed, undecided, cut."""
+    """edited, confirmed, or why it stays.
+
+    no-evidence, source-failed, query-invalid, not-asked (no source); undecided, cut, refused; not-checked.
+    """
     findings: tuple[Finding, ...] = ()
     """What was found."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a model's."""
+
+    text: str
+    """Without the cue; nothing of a refusal."""
+    ending: Literal["whole", "cut", "refused"]
+    """Whether it is all there."""
+
+
+def require(lm: LM, settings: Editing) -> None:
+    """Raise Unsupported where the gate needs what the model does not tell: it would open for every question."""
+    if settings.gate.score == "mass" and not lm.abilities.logprobs:
+        remedy = "take another gate: count, share, verbal"
+        raise Unsupported("tells no log-probabilities, which the gate `mass` is made of", where=lm.name, remedy=remedy)
 
 
 async def doubtful(question: Question, found: Vote, lm: LM, asking: Asking, settings: Editing) -> bool:
@@ -80,38 +107,57 @@ async def doubtful(question: Question, found: Vote, lm: LM, asking: Asking, sett
 
 async def sentence(
     lm: LM, asking: Asking, task: str, shots: Sequence[Exchange], given: str, cue: str, max_tokens: int
-) -> tuple[str, bool]:
-    """One line from the model, and whether it is whole."""
+) -> Line:
+    """One line from the model."""
     put = prompt(lm, task, shots, given, cue, chat=asking.chat)
     stop = () if is_chat(put) else ("\n",)
     (came,) = await draw(lm, put, max_tokens=max_tokens, stop=stop, seed=asking.seed)
-    line = next((line.strip() for line in came.text.splitlines() if line.strip()), "")
-    return line.removeprefix(cue).strip(), came.finish == "stop" or "\n" in came.text.strip()
+    if came.finish in ("refusal", "filter"):
+        return Line("", "refused")
+    text = came.text.strip()
+    line = text.splitlines()[0] if text else ""
+    return Line(line.removeprefix(cue).strip(), "cut" if came.finish == "length" and line == text else "whole")
 
 
-def decided(text: str, before: str, findings: tuple[Finding, ...], *, whole: bool) -> Edited:
+def decided(written: Line, before: str, findings: tuple[Finding, ...]) -> Edited:
     """The rule of acceptance for a corrected step."""
-    if not whole:
-        return Edited(before, "cut", findings)
-    if not text or answer_form(text) in UNDECIDED:
+    if written.ending != "whole":
+        return Edited(before, written.ending, findings)
+    if not written.text or _UNDECIDED.match(written.text):
         return Edited(before, "undecided", findings)
-    return Edited(text, "confirmed" if answer_form(text) == answer_form(before) else "edited", findings)
+    same = answer_form(written.text) == answer_form(before)
+    return Edited(written.text, "confirmed" if same else "edited", findings)
 
 
-def concluded(found: Vote, edits: Sequence[Edited], final: Chain | None, settings: Editing) -> Answer:
-    """The answer after editing, or the one before where nothing may change; without edits `final` is None."""
+def concluded(
+    question: Question, found: Vote, edits: Sequence[Edited], final: Chain | None, settings: Editing
+) -> Answer:
+    """The answer after editing, or the one before where nothing may change; without edits `final` is None.
+
+    Its confidence is the share of the sampled chains that agree with it.
+    """
     before = voted(found)
     findings = tuple(dict.fromkeys(finding for edit in edits for finding in edit.findings))
-    facts = {
+    facts: dict[str, Any] = {
         **before.facts,
         "before": before.text,
         "steps_before": list(found.best.steps),
         "edits": [{"text": edit.text, "outcome": edit.outcome} for edit in edits],
     }
-    if final is None:
-        return replace(before, findings=findings, facts=facts | {"kept": "nothing was edited"})
-    if not final.answer and settings.keep_original:
-        return replace(before, findings=findings, facts=facts | {"kept": f"the new answer is {final.outcome}"})
+    kept = (
+        "the chain has no steps to check"
+        if not edits
+        else "no step was edited"
+        if final is None
+        else f"the new answer is {final.outcome}"
+        if not final.answer and settings.keep_original
+        else ""
+    )
+    if kept or final is None:
+        return replace(before, findings=findings, facts=facts | {"kept": kept})
+    facts.pop("answer_logprob", None)
     if final.answer_logprob is not None:
         facts["answer_logprob"] = final.answer_logprob
-    return Answer(final.answer, final.rationale, before.confidence, final.outcome, findings, facts)
+    same = kinds.of(question).same
+    agreeing = sum(bool(chain.answer) and same(chain.answer, final.answer) for chain in found.chains)
+    return Answer(final.answer, final.rationale, agreeing / found.n, final.outcome, findings, facts)

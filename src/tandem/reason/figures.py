@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tandem.metrics.answers import score_answers
 from tandem.metrics.coverage import auc_over_coverage
 from tandem.reason import kinds
-from tandem.reason.running import Record
+from tandem.reason.running import LACKING, Record
 from tandem.results import Cell, Example, Figure, Section, Table
 from tandem.stats import Interval, bootstrap, proportion
 
@@ -31,11 +30,13 @@ def figure(name: str, interval: Interval, unit: str = "%", note: str = "") -> Fi
 
 
 def accuracy(records: Sequence[Record]) -> Figure | None:
-    """The main score of records with known answers, failed ones counted as wrong; None without any."""
-    scores = [record.right for record in records if record.right is not None]
-    if not scores:
+    """The main score of records with known answers; what failed counts for nothing. None without any."""
+    scored = [(record, record.right) for record in records if record.right is not None]
+    if not scored:
         return None
-    name = _NAMES[kinds.of(records[0].question).name]
+    names = {_NAMES[kinds.of(record.question).name] for record, _ in scored}
+    name = names.pop() if len(names) == 1 else "score"
+    scores = [right for _, right in scored]
     if all(score in (0.0, 1.0) for score in scores):
         return figure(name, proportion(round(sum(scores)), len(scores)))
     return figure(name, bootstrap(scores))
@@ -43,29 +44,26 @@ def accuracy(records: Sequence[Record]) -> Figure | None:
 
 def token_f1(records: Sequence[Record]) -> Figure | None:
     """Token F1 of short answers."""
-    known = [record for record in records if record.question.answers and kinds.of(record.question).name == "short"]
-    if not known:
-        return None
-    f1 = score_answers([r.answer.text for r in known], [r.question.answers for r in known]).f1
-    return figure("token F1", bootstrap(f1.tolist()))
+    scores = [record.f1 for record in records if record.f1 is not None]
+    return figure("token F1", bootstrap(scores)) if scores else None
 
 
 def auc(records: Sequence[Record]) -> Figure | None:
-    """Mean accuracy over coverage; None where nothing scores the answers, or not all are right or wrong."""
+    """Mean accuracy over coverage; None where nothing scores the answers."""
     known = [r for r in records if r.right is not None]
-    by_probability = [r.answer.facts.get("answer_logprob") for r in known]
-    if sum(score is not None for score in by_probability) * 2 > len(known):
-        scores, what = by_probability, "by the answer's log-probability"
-    else:
+    scores = [r.answer.facts.get("answer_logprob") for r in known]
+    what = "by the answer's log-probability"
+    if sum(score is not None for score in scores) * 2 <= len(known):
         scores, what = [r.answer.confidence for r in known], "by the method's confidence"
-    if len(known) < 2 or all(score is None for score in scores):
+    there = [score for score in scores if score is not None]
+    if len(known) < 2 or not there:
         return None
-    lacking = sum(score is None for score in scores)
-    last = min(score for score in scores if score is not None) - 1
+    lacking = len(known) - len(there)
+    last = min(there) - 1
     filled = [last if score is None else float(score) for score in scores]
-    right = [float(r.right or 0.0) for r in known]
     note = what + (f"; {lacking} answers without one come last" if lacking else "")
-    return figure("AUC over coverage", auc_over_coverage(np.array(filled), np.array(right)), note=note)
+    value = auc_over_coverage(np.array(filled), np.array([float(r.right or 0.0) for r in known]))
+    return figure("AUC over coverage", value, note=note)
 
 
 def edited(records: Sequence[Record]) -> dict[str, int]:
@@ -109,13 +107,15 @@ def row(name: str, records: Sequence[Record]) -> tuple[Cell, ...]:
     fixed = (
         f"{counts['fixed']} / {counts['broken']} of {counts['looked at again']}" if counts["looked at again"] else None
     )
-    failed = sum(record.answer.outcome not in ("answered", "abstained") for record in records)
+    failed = sum(record.answer.outcome in LACKING for record in records)
+    silent = sum(record.answer.outcome not in ("answered", "abstained") for record in records) - failed
     return (
         name,
         accuracy(records),
         token_f1(records),
         auc(records),
         fixed,
+        silent,
         failed,
         round(read),
         round(written),
@@ -123,7 +123,7 @@ def row(name: str, records: Sequence[Record]) -> tuple[Cell, ...]:
     )
 
 
-COLUMNS = ("method", "score", "token F1", "AUC", "fixed / broken", "no answer", "tokens read", "written", "n")
+COLUMNS = ("method", "score", "token F1", "AUC", "fixed / broken", "no answer", "failed", "tokens read", "written", "n")
 """Of a table of methods; tokens are means over questions."""
 
 

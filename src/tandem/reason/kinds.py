@@ -6,7 +6,8 @@
     sentence   free text; two are the same when half of their words are (token F1)
 
 A question's kind is `meta["answer"]` where that is one of these, else `letter` with choices and `short` without.
-What is no valid label or option is read as nothing, never as the nearest one.
+What is no valid label or option is read as nothing, never as the nearest one. A single letter stands for the option at
+its place even where an option's text is another letter, since letters are what is asked for.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from typing import Literal, TypeAlias
 
 from tandem.errors import UserError
 from tandem.metrics.answers import exact_match, token_f1
-from tandem.metrics.letters import read_letter
+from tandem.metrics.letters import MOST, read_letter
 from tandem.metrics.normalise import answer_form
 from tandem.types import Question
 
 Name: TypeAlias = Literal["short", "label", "letter", "sentence"]
 ALIKE = 0.5
 """Token F1 from which two sentences say the same."""
+_SPELT = {"not enough information": "not enough info", "not enough evidence": "not enough info"}
+"""Other spellings of a label, both in normal form."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,9 @@ def of(question: Question) -> Kind:
     if name in ("label", "letter") and not question.choices:
         remedy = "give the labels or options as `choices`"
         raise UserError(f"a {name} is wanted, and there are no choices", where=f"question {question.id}", remedy=remedy)
+    if name == "letter" and len(question.choices) > MOST:
+        problem = f"{len(question.choices)} choices have no letters"
+        raise UserError(problem, where=f"question {question.id}", remedy=f"give at most {MOST}")
     return KINDS[name]
 
 
@@ -60,6 +66,11 @@ def shown(question: Question, *, context: bool = False) -> str:
     if kind.name == "letter":
         lines += [f"({letter(i)}) {_one_line(choice)}" for i, choice in enumerate(question.choices)]
     return "\n".join(lines)
+
+
+def options(question: Question) -> str:
+    """The question with its options and a line's end, for prompts about a part of it; nothing where it has none."""
+    return f"{shown(question)}\n" if of(question).name == "letter" else ""
 
 
 def letter(place: int) -> str:
@@ -77,24 +88,32 @@ def gold(question: Question) -> tuple[str, ...]:
 # ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _line(written: str) -> str:
+    return next((line.strip() for line in written.splitlines() if line.strip()), "")
+
+
 def _short(written: str, question: Question) -> str:
-    line = next((line.strip() for line in written.splitlines() if line.strip()), "")
-    return line.removesuffix(".").strip()
+    return _line(written).strip("*_` ").removesuffix(".").strip()
 
 
 def _sentence(written: str, question: Question) -> str:
-    return " ".join(written.split())
+    return " ".join(_line(written).split())
 
 
 def _label(written: str, question: Question) -> str:
     """The one label that stands in the text; `not enough info` does not hold a label that is a part of it."""
     line = _short(written, question)
+    exactly = [label for label in question.choices if label.casefold() == line.casefold()]
+    if exactly:
+        return exactly[0]
     form = f" {answer_form(line)} "
+    for spelt, usual in _SPELT.items():
+        form = form.replace(f" {spelt} ", f" {usual} ")
     found = []
     for label in sorted(question.choices, key=len, reverse=True):
         if f" {answer_form(label)} " in form:
             found.append(label)
-            form = form.replace(f" {answer_form(label)} ", " ")
+            form = form.replace(f" {answer_form(label)} ", " | ")
     return found[0] if len(found) == 1 else ""
 
 
@@ -104,12 +123,13 @@ def _letter(written: str, question: Question) -> str:
 
 
 def _as_letter(answer: str, question: Question) -> str:
-    """The letter of an answer that is a letter, or an option's text."""
+    """The letter of an answer that is a letter, or else an option's text."""
     texts = [answer_form(choice) for choice in question.choices]
-    if (form := answer_form(answer)) in texts and texts.count(form) == 1:
-        return letter(texts.index(form))
     single = answer.strip().strip("().").upper()
-    return single if single in [letter(i) for i in range(len(texts))] else ""
+    if single in [letter(i) for i in range(len(texts))]:
+        return single
+    form = answer_form(answer)
+    return letter(texts.index(form)) if texts.count(form) == 1 else ""
 
 
 def _one_line(text: str) -> str:

@@ -1,16 +1,17 @@
 """Asking several sources for what one step needs, and keeping the few findings that bear on it.
 
 All sources are asked at once. Each has its own outcome, and they are told apart: `found`, `nothing` (it looked and has
-none), `query-invalid` (after one repair), a kind of failure (`timeout`, `rate-limit`, …), `not asked`. A failing source
-never takes the others with it. Findings are put together without repeats and ranked against a target by shared words,
-rare ones more (BM25 over what was found), or left in the sources' own order.
+none), `query-invalid` (after one repair), `no-query` (the model wrote none), a kind of failure (`timeout`,
+`rate-limit`, …), and `not-asked` where there is no source. A failing source never takes the others with it. Findings
+are put together without repeats and ranked against a target by shared words, rare ones more (BM25 over what was found),
+or left in the sources' own order.
 
-A finding's text is data. It stands in prompts on one line of its own, so that nothing in it can look like a turn.
+A finding's text is data. It stands in prompts on one line of its own, so that nothing in it can look like a turn, and
+what is longer than `LONGEST` characters is cut there (and only there).
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from collections import Counter
@@ -19,12 +20,16 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias
 
 from tandem.errors import SourceFailed
+from tandem.reason.asking import one_line, together
 from tandem.sandbox.rows import QueryError
 from tandem.trace import note, outcome, step
 from tandem.types import LM, Finding, Source
 
 Target: TypeAlias = Literal["question", "sentence", "source"]
 """What findings are ranked against: the checking question, the step itself, or nothing (the source's own order)."""
+
+LONGEST = 1500
+"""Characters of a finding that a prompt shows."""
 
 
 class QueryWriter(Protocol):
@@ -45,9 +50,15 @@ class Evidence:
     """(source, outcome) of every source."""
 
     @property
-    def failed(self) -> bool:
-        """Whether no source could look at all."""
-        return bool(self.outcomes) and all(how not in ("found", "nothing") for _, how in self.outcomes)
+    def lacking(self) -> str:
+        """Why there are none: no-evidence (all have looked), source-failed, query-invalid, not-asked; else empty."""
+        how = {outcome for _, outcome in self.outcomes} - {"found", "nothing"}
+        if self.findings:
+            return ""
+        if not self.outcomes:
+            return "not-asked"
+        written = {"query-invalid", "no-query"}
+        return "no-evidence" if not how else "query-invalid" if how <= written else "source-failed"
 
 
 async def look_up(
@@ -62,11 +73,11 @@ async def look_up(
 ) -> Evidence:
     """The `top` findings for a need out of `fetch` of each source, ranked against `target` (None: as they come)."""
     with step("look up", need=need):
-        each = await asyncio.gather(*(_ask(need, source, lm, writer, fetch) for source in sources))
+        each = await together(_ask(need, source, lm, writer, fetch) for source in sources)
         pool = _without_repeats([found for findings, _ in each for found in findings])
         best = pool if target is None else ranked(pool, target)
         outcomes = tuple((source.name, how) for source, (_, how) in zip(sources, each, strict=True))
-        note(outcomes=dict(outcomes), findings=[_told(found) for found in best[:top]])
+        note(outcomes=[f"{name}: {how}" for name, how in outcomes], findings=[_told(found) for found in best[:top]])
         return Evidence(tuple(best[:top]), outcomes)
 
 
@@ -75,12 +86,12 @@ async def _ask(need: str, source: Source, lm: LM, writer: QueryWriter, limit: in
     refused: tuple[str, str] | None = None
     for _ in range(2):
         with step("ask source", source=source.name, language=source.language):
-            query = await writer.write(need, source, lm, refused)
-            note(query=query)
-            if not query:
-                outcome("no-query")
-                return (), "no-query"
             try:
+                query = await writer.write(need, source, lm, refused)
+                note(query=query)
+                if not query:
+                    outcome("no-query")
+                    return (), "no-query"
                 result = await source.look_up(query, limit)
             except QueryError as e:
                 refused = (query, str(e))
@@ -117,7 +128,13 @@ def ranked(findings: Sequence[Finding], target: str) -> list[Finding]:
 def passages(findings: Sequence[Finding]) -> str:
     """Findings as numbered lines of a prompt."""
     told = [f"{found.title}: {found.text}" if found.title else found.text for found in findings]
-    return "\n".join(f"Passage {n}: {' '.join(text.split())}" for n, text in enumerate(told, 1))
+    return "\n".join(f"Passage {n}: {shortened(text)}" for n, text in enumerate(told, 1))
+
+
+def shortened(text: str) -> str:
+    """A text on one line, cut between words where it is too long."""
+    line = one_line(text)
+    return line if len(line) <= LONGEST else f"{line[:LONGEST].rpartition(' ')[0] or line[:LONGEST]} …"
 
 
 def _words(text: str) -> list[str]:

@@ -9,11 +9,12 @@ from functools import partial
 from tandem.errors import UserError
 from tandem.reason import kinds
 from tandem.reason.agreement import Gate
+from tandem.reason.calibrated import calibrated
 from tandem.reason.chain_of_knowledge import Adapting, Domain, chain_of_knowledge
 from tandem.reason.chains import Asking
 from tandem.reason.editing import Editing
 from tandem.reason.looking_up import QueryWriter, Target
-from tandem.reason.plain import cot, cot_sc, standard
+from tandem.reason.plain import cot, cot_sc, standard, verbal
 from tandem.reason.queries import Prompted
 from tandem.reason.react import Acting, cot_sc_then_react, react, react_then_cot_sc
 from tandem.reason.verify_and_edit import verify_and_edit
@@ -23,6 +24,8 @@ NAMES: Mapping[str, str] = {
     "standard": "answer at once",
     "cot": "think in steps, then answer",
     "cot-sc": "the majority of several chains",
+    "verbal": "the same, its confidence what the model says of itself",
+    "calibrated": "the same, its confidence from probability and evidence, fitted on the first questions",
     "verify-and-edit": "where chains disagree, check each step and predict again",
     "chain-of-knowledge": "where chains disagree, correct each step before the next one",
     "react": "thoughts, look-ups and observations in turn",
@@ -30,7 +33,7 @@ NAMES: Mapping[str, str] = {
     "cot-sc-then-react": "the majority of chains; under half, ReAct",
 }
 """Methods by name, and what they do."""
-WITH_SOURCES = frozenset(NAMES) - {"standard", "cot", "cot-sc"}
+WITH_SOURCES = frozenset(NAMES) - {"standard", "cot", "cot-sc", "verbal"}
 """Those that look things up."""
 
 
@@ -85,12 +88,17 @@ def named(name: str, asking: Mapping[kinds.Name, Asking], settings: Settings | N
 def _bound(name: str, asking: Asking, s: Settings) -> Method:
     if s.samples < 1:
         raise UserError(f"{s.samples} samples cannot vote", where="samples", remedy="give at least 1")
+    if s.temperature < 0:
+        raise UserError(f"cannot be {s.temperature:g}", where="temperature", remedy="give 0 or more")
     if name == "standard":
         return partial(standard, asking=asking)
     if name == "cot":
         return partial(cot, asking=asking)
-    if name == "cot-sc":
-        return partial(cot_sc, asking=asking, samples=s.samples, temperature=s.temperature)
+    if name in ("cot-sc", "verbal"):
+        method = cot_sc if name == "cot-sc" else verbal
+        return partial(method, asking=asking, samples=s.samples, temperature=s.temperature)
+    if name == "calibrated":
+        return partial(calibrated, asking=asking, settings=_editing(s))
     if name == "verify-and-edit":
         return partial(verify_and_edit, asking=asking, settings=_editing(s))
     if name == "chain-of-knowledge":

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
+from tandem.errors import UserError
 from tandem.reason.agreement import Vote, vote
 from tandem.reason.asking import draw, is_chat, prompt
 from tandem.reason.chains import Asking, Chain, direct, sample
@@ -38,19 +40,37 @@ async def cot_sc(
     temperature: float = 0.7,
 ) -> Answer:
     """The answer most chains give; its confidence is their share."""
-    _, found = await self_consistency(question, lm, asking, samples, temperature)
+    found = await self_consistency(question, lm, asking, samples, temperature)
     return voted(found)
 
 
-async def self_consistency(
-    question: Question, lm: LM, asking: Asking, samples: int, temperature: float
-) -> tuple[tuple[Chain, ...], Vote]:
-    """Chains and their vote."""
+async def verbal(
+    question: Question,
+    lm: LM,
+    sources: Sequence[Source] = (),
+    *,
+    asking: Asking,
+    samples: int = 5,
+    temperature: float = 0.7,
+) -> Answer:
+    """The answer most chains give; its confidence is what the model says of it when asked."""
+    found = await self_consistency(question, lm, asking, samples, temperature)
+    sure = await says_confident(question, found.best, lm, asking) if found.majority else None
+    made = voted(found)
+    facts = {key: value for key, value in made.facts.items() if key != "answer_logprob"}
+    return replace(made, confidence=sure, facts=facts)
+
+
+async def self_consistency(question: Question, lm: LM, asking: Asking, samples: int, temperature: float) -> Vote:
+    """Chains and their vote. Raises UserError where the chains could not differ."""
+    if samples > 1 and temperature == 0:
+        problem = f"{samples} chains at temperature 0 are one and the same: they agree always"
+        raise UserError(problem, where="temperature", remedy="give one above 0, or 1 sample")
     chains = await sample(question, lm, asking, samples, temperature)
     found = vote(question, chains)
     with step("vote"):
         note(count=found.count, n=found.n, mass=found.mass, answer=found.best.answer)
-    return chains, found
+    return found
 
 
 def answer(chain: Chain, confidence: float | None = None) -> Answer:
@@ -76,7 +96,7 @@ async def says_confident(question: Question, chain: Chain, lm: LM, asking: Askin
         task = "How sure are you that the proposed answer is right? Give a number from 0 (no) to 100 (certain)."
         put = prompt(lm, task, (), given, "Sure:", chat=asking.chat)
         (came,) = await draw(lm, put, max_tokens=8, stop=() if is_chat(put) else ("\n",), seed=asking.seed)
-        number = re.search(r"\d+(?:\.\d+)?", came.text)
+        number = re.search(r"(?<![\w.,])\d+(?:\.\d+)?(?![\w.])", came.text.strip().removesuffix("."))
         sure = float(number[0]) / 100 if number and float(number[0]) <= 100 else None
         note(written=came.text, sure=sure)
         return sure

@@ -9,10 +9,9 @@ source, which confines it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tandem.reason.asking import Exchange, draw, is_chat, prompt
+from tandem.reason.asking import Exchange, draw, is_chat, one_line, prompt
 from tandem.types import LM, Schema, Source
 
 PARTS = 40
@@ -33,14 +32,17 @@ class Prompted:
     """Seed of the sampling."""
 
     async def write(self, need: str, source: Source, lm: LM, refused: tuple[str, str] | None = None) -> str:
-        """A query for what is needed; after one that was `refused`, given with the engine's message, another one."""
+        """A query for what is needed; after one that was `refused`, given with the engine's message, another one.
+
+        Empty where the model writes none. Raises SourceFailed where the source cannot tell what it holds.
+        """
         if source.language == "text":
-            return need
+            return one_line(need)
         name = _NAMES[source.language]
-        given = f"{schema_text(source.describe(), need)}\nNeed: {_one_line(need)}"
+        given = f"{schema_text(source.describe(), need)}\nNeed: {one_line(need)}"
         if refused:
             query, message = refused
-            given += f"\nFailed query: {_one_line(query)}\nMessage: {_one_line(message)[:400]}"
+            given += f"\nFailed query: {one_line(query)}\nMessage: {one_line(message)[:400]}"
         task = f"Write one {name} query that reads what is needed. Use only names of the schema."
         shots = [
             Exchange(f"Need: {asked}", query) for language, asked, query in self.examples if language == source.language
@@ -48,7 +50,7 @@ class Prompted:
         put = prompt(lm, task, shots, given, f"{name}:")
         stop = () if is_chat(put) else ("\n\n",)
         (came,) = await draw(lm, put, max_tokens=self.max_tokens, stop=stop, seed=self.seed)
-        return bare(came.text)
+        return "" if came.finish in ("refusal", "filter") else bare(came.text.strip().removeprefix(f"{name}:"))
 
 
 def bare(written: str) -> str:
@@ -66,13 +68,6 @@ def schema_text(schema: Schema, need: str) -> str:
             key=lambda part: -len(words & set(re.findall(r"\w+", f"{part[0]} {part[1]}".lower().replace("_", " "))))
         )
         parts = parts[:PARTS]
-    return "\n".join([f"Schema: {_one_line(schema.summary)}", *(f"- {key}: {_one_line(what)}" for key, what in parts)])
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def worked(pairs: Sequence[tuple[str, str, str]]) -> Prompted:
-    """A writer with these examples."""
-    return Prompted(tuple(pairs))
+    return "\n".join(
+        [f"Schema: {one_line(schema.summary)}", *(f"- {one_line(key)}: {one_line(what)}" for key, what in parts)]
+    )

@@ -7,13 +7,14 @@
 
 Recognised besides: paragraphs with titles (`paragraphs: [{title, text}]`, which marks of gold never leave), claims with
 `SUPPORTS`, `REFUTES` and `NOT ENOUGH INFO` (FEVER), questions with a table (FeTaQA). Every other field stays in `meta`.
-Rows that do not fit are named with their line, all of them up to ten, before anything is asked.
+Rows that do not fit are named with their line, all of them, the first ten with what is wrong, before anything is asked.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from tandem.types import Question
 LABELS = ("SUPPORTS", "REFUTES", "NOT ENOUGH INFO")
 """What is said about a claim unless its row has choices of its own."""
 SHOWN = 10
-"""Bad rows that are named."""
+"""Bad rows that are told with what is wrong."""
 _USED = {"id", "question", "answer", "answers", "aliases", "choices", "claim", "label", "kind", "context", "paragraphs"}
 
 
@@ -33,6 +34,7 @@ def read(file: Path) -> list[Question]:
     """The questions of a file. Raises UserError naming the rows that cannot be used, and on ids that occur twice."""
     found: dict[str, Question] = {}
     bad: list[str] = []
+    numbers: list[int] = []
     for number, text in _lines(file):
         try:
             row = json.loads(text)
@@ -42,10 +44,11 @@ def read(file: Path) -> list[Question]:
             if question.id in found:
                 raise UserError(f"the id {question.id!r} occurs twice")
             found[question.id] = question
-        except ValueError as e:  # UserError is one
+        except (ValueError, RecursionError) as e:  # UserError is one
+            numbers.append(number)
             bad.append(f"line {number}: {e.problem if isinstance(e, UserError) else f'is not JSON ({e})'}")
     if bad:
-        more = f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+        more = f"\n  and lines {', '.join(map(str, numbers[SHOWN:]))}" if len(bad) > SHOWN else ""
         problem = f"{len(bad)} of {len(bad) + len(found)} rows cannot be used:\n  " + "\n  ".join(bad[:SHOWN]) + more
         raise UserError(problem, where=str(file), remedy="mend or remove these rows (docs/answer.md)")
     if not found:
@@ -59,7 +62,8 @@ def of_row(row: Mapping[str, Any], name: str) -> Question:
     text = row.get("claim" if claim else "question")
     if not isinstance(text, str) or not text.strip():
         raise UserError("has no text under `question` (or `claim`)")
-    choices = _texts(row, "choices")
+    choices = _choices(row)
+    context, titles = _context(row)
     meta = {key: value for key, value in row.items() if key not in _USED}
     if claim:
         choices, meta["answer"] = choices or list(LABELS), "label"
@@ -69,12 +73,14 @@ def of_row(row: Mapping[str, Any], name: str) -> Question:
         if row["kind"] not in kinds.KINDS:
             raise UserError(f"kind {row['kind']!r} is none of {', '.join(kinds.KINDS)}")
         meta["answer"] = row["kind"]
+    if titles:
+        meta["titles"] = titles
     question = Question(
         id=str(row.get("id", name)),
         text=text.strip(),
         answers=tuple(_answers(row, choices, claim)),
         choices=tuple(choices),
-        context=tuple(_context(row)),
+        context=tuple(context),
         meta=meta,
     )
     kind = kinds.of(question)
@@ -86,29 +92,44 @@ def of_row(row: Mapping[str, Any], name: str) -> Question:
 
 
 def _answers(row: Mapping[str, Any], choices: list[str], claim: bool) -> list[str]:
-    given = row.get("label" if claim else "answer")
+    name = "label" if claim else "answer"
+    given = row.get(name)
     if isinstance(given, int) and not isinstance(given, bool) and choices:
         if not 0 <= given < len(choices):
             raise UserError(f"answer {given} is out of range: there are {len(choices)} choices, the first is 0")
-        given = kinds.letter(given)
-    first = [] if given is None else [str(given)]
-    more = [*_texts(row, "answers"), *_texts(row, "aliases")]
-    return list(dict.fromkeys([*first, *more]))
+        given = choices[given] if claim or row.get("kind") == "label" else kinds.letter(given)
+    if not isinstance(given, str | int | float | None) or isinstance(given, bool):
+        raise UserError(f"`{name}` is neither a text nor a number; several accepted answers stand under `answers`")
+    first = [] if given is None or not str(given).strip() else [str(given)]
+    return list(dict.fromkeys([*first, *_texts(row, "answers"), *_texts(row, "aliases")]))
 
 
-def _context(row: Mapping[str, Any]) -> list[str]:
+def _context(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Passages and their titles; no titles where they have none."""
     paragraphs = row.get("paragraphs")
     if paragraphs is not None:
-        if not isinstance(paragraphs, list) or not all(isinstance(p, dict) and "text" in p for p in paragraphs):
+        if not isinstance(paragraphs, list) or not all(
+            isinstance(p, dict) and isinstance(p.get("text"), str) for p in paragraphs
+        ):
             raise UserError("`paragraphs` is not a list of objects with a text")
-        return [str(p["text"]) for p in paragraphs]
+        kept = [p for p in paragraphs if p["text"].strip()]
+        return [p["text"] for p in kept], [str(p.get("title") or "") for p in kept]
     table = row.get("table")
     if table is not None and "context" not in row:
         if not isinstance(table, list) or not all(isinstance(cells, list) for cells in table):
             raise UserError("`table` is not a list of rows")
         titles = [str(row[key]) for key in ("page_title", "section_title") if row.get(key)]
-        return [" ".join([*titles, *(" | ".join(map(str, cells)) for cells in table)])]
-    return _texts(row, "context")
+        return [" | ".join([*titles, *(str(cell) for cells in table for cell in cells)])], []
+    return [text for text in _texts(row, "context") if text.strip()], []
+
+
+def _choices(row: Mapping[str, Any]) -> list[str]:
+    choices = _texts(row, "choices")
+    if any(not choice.strip() for choice in choices):
+        raise UserError("one of the `choices` is empty")
+    if len(choices) == 1:
+        raise UserError("`choices` leave no choice: there is one")
+    return choices
 
 
 def _texts(row: Mapping[str, Any], name: str) -> list[str]:
@@ -122,11 +143,11 @@ def _texts(row: Mapping[str, Any], name: str) -> list[str]:
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
     try:
-        with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8") as lines:
+        with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield number, line
     except FileNotFoundError:
         raise UserError("no such file", where=str(file), remedy="name a file of questions") from None
-    except (OSError, UnicodeError, EOFError) as e:
+    except (OSError, UnicodeError, EOFError, zlib.error) as e:
         raise UserError(f"cannot be read: {e}", where=str(file), remedy="name JSON Lines in UTF-8") from None

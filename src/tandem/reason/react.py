@@ -17,11 +17,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from tandem.errors import UserError
 from tandem.reason import kinds
-from tandem.reason.asking import Exchange, draw, is_chat, prompt
+from tandem.reason.asking import Exchange, draw, one_line, prompt
 from tandem.reason.chains import Asking
 from tandem.reason.demonstrations import Demonstration
-from tandem.reason.looking_up import QueryWriter, look_up
+from tandem.reason.looking_up import QueryWriter, look_up, shortened
 from tandem.reason.plain import cot_sc, self_consistency, voted
 from tandem.reason.queries import Prompted
 from tandem.trace import note, step
@@ -31,9 +32,10 @@ TASK = (
     "Solve each question by turns of Thought, Action and Observation. An action is search[what to look up], "
     "lookup[a word in what was found] or finish[the answer]."
 )
-_ACTION = re.compile(r"\s*(search|lookup|finish)\s*\[(.*?)\]\s*\Z", re.IGNORECASE | re.DOTALL)
+_ACTION = re.compile(r"\s*(search|lookup|finish)\s*\[(.*?)\]\s*\.?\s*\Z", re.IGNORECASE | re.DOTALL)
 _LABEL = re.compile(r"(?:^|\n)\s*Action(?:\s*\d+)?\s*:\s*", re.IGNORECASE)
-_OBSERVED = re.compile(r"\n\s*Observation(?:\s*\d+)?\s*:", re.IGNORECASE)
+_THOUGHT = re.compile(r"\s*Thought(?:\s*\d+)?\s*:\s*", re.IGNORECASE)
+_OBSERVED = re.compile(r"(?:^|\n)\s*Observation(?:\s*\d+)?\s*:", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -51,6 +53,10 @@ class Acting:
     """Longest turn."""
     writer: QueryWriter = field(default_factory=Prompted)
     """Who writes queries for sources that are no text."""
+
+    def __post_init__(self) -> None:
+        if self.most_steps is not None and self.most_steps < 1:
+            raise UserError(f"{self.most_steps} turns lead nowhere", where="turns", remedy="give at least 1")
 
 
 @dataclass
@@ -72,19 +78,23 @@ async def react(
     own = [source.about(question) for source in sources]
     kind = kinds.of(question)
     most = acting.most_steps or (5 if kind.name == "label" else 7)
-    written, thoughts, page, used = "", [], _Page(), list[Finding]()
+    written, thoughts, page, used, repaired = "", list[str](), _Page(), list[Finding](), 0
     for n in range(1, most + 1):
         with step("turn", n=n):
-            thought, action, argument = await _turn(question, lm, asking, acting, written, n)
-            note(thought=thought, action=action, argument=argument)
-            thoughts.append(thought)
-            if action == "finish":
-                answer = kind.read(argument, question)
-                return _made(answer, thoughts, used, "answered" if answer else "unparsed", n)
-            observation = await _observe(action, argument, lm, own, acting, page, used)
+            turn = await _turn(question, lm, asking, acting, written, n)
+            note(thought=turn.thought, action=turn.action, argument=turn.argument)
+            thoughts.append(turn.thought)
+            repaired += turn.repaired
+            if turn.action == "finish":
+                answer = kind.read(turn.argument, question)
+                return _made(answer, thoughts, used, "answered" if answer else "unparsed", n, repaired)
+            observation = await _observe(turn, lm, own, acting, page, used)
             note(observation=observation)
-            written += f"{thought}\nAction {n}: {action}[{argument}]\nObservation {n}: {observation}\nThought {n + 1}: "
-    return _made("", thoughts, used, "no-answer", most)
+            written += (
+                f"{turn.thought}\nAction {n}: {turn.action}[{turn.argument}]\n"
+                f"Observation {n}: {observation}\nThought {n + 1}: "
+            )
+    return _made("", thoughts, used, "no-answer", most, repaired)
 
 
 async def react_then_cot_sc(
@@ -117,7 +127,7 @@ async def cot_sc_then_react(
     temperature: float = 0.7,
 ) -> Answer:
     """The majority of sampled chains; where it is under half of them, ReAct; where that has no answer, the majority."""
-    _, found = await self_consistency(question, lm, asking, samples, temperature)
+    found = await self_consistency(question, lm, asking, samples, temperature)
     if found.count >= found.n / 2:
         return voted(found)
     with step("back off", count=found.count, n=found.n):
@@ -132,67 +142,67 @@ async def cot_sc_then_react(
 # ── A turn ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _turn(
-    question: Question, lm: LM, asking: Asking, acting: Acting, written: str, n: int
-) -> tuple[str, str, str]:
-    """Thought, action and argument; the action is asked for once more where it cannot be read."""
+@dataclass(frozen=True)
+class _Turn:
+    """What the model does in a turn."""
+
+    thought: str
+    action: str
+    """search, lookup, finish, or none."""
+    argument: str
+    repaired: bool
+    """Whether the action had to be asked for."""
+
+
+async def _turn(question: Question, lm: LM, asking: Asking, acting: Acting, written: str, n: int) -> _Turn:
+    """Thought and action; the action is asked for once more where it cannot be read."""
     shots = [Exchange(kinds.shown(d.question), trajectory(d)) for d in asking.demonstrations]
 
     async def ask(begun: str) -> str:
         put = prompt(lm, TASK, shots, kinds.shown(question), "Thought 1:", begun, chat=asking.chat)
-        stop = () if is_chat(put) else ("\nObservation",)
-        (came,) = await draw(lm, put, max_tokens=acting.turn_tokens, stop=stop, seed=asking.seed)
-        return _OBSERVED.split(came.text)[0]
+        (came,) = await draw(lm, put, max_tokens=acting.turn_tokens, stop=("\nObservation",), seed=asking.seed)
+        refused = came.finish in ("refusal", "filter")
+        return "" if refused else _OBSERVED.split(came.text.lstrip())[0]
 
     text = await ask(written.rstrip(" "))
-    thought, found = _split(text)
-    if found is None:  # the first line is the thought, and the action is asked for
-        thought = thought.splitlines()[0] if thought else ""
+    label = _LABEL.search(text)
+    thought = _THOUGHT.sub("", text[: label.start()] if label else text, count=1).strip()
+    found = _ACTION.match(_first_line(text[label.end() :])) if label else None
+    if repaired := found is None:  # the first line is the thought, and the action is asked for
+        thought = _first_line(thought)
         with step("ask for the action"):
             again = await ask(f"{written}{thought}\nAction {n}:")
-        found = _ACTION.match(again.strip().splitlines()[0] if again.strip() else "")
-    if found is None:
-        return thought, "none", ""
-    return thought, found[1].lower(), " ".join(found[2].split())
+        found = _ACTION.match(_LABEL.sub("", _first_line(again)))
+    action, argument = (found[1].lower(), one_line(found[2])) if found else ("none", "")
+    return _Turn(one_line(thought), action, argument, repaired)
 
 
-def _split(text: str) -> tuple[str, re.Match[str] | None]:
-    """Thought and action of a turn."""
-    label = _LABEL.search(text)
-    if label is None:
-        return text.strip(), None
-    rest = text[label.end() :].strip()
-    return text[: label.start()].strip(), _ACTION.match(rest.splitlines()[0] if rest else "")
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 async def _observe(
-    action: str,
-    argument: str,
-    lm: LM,
-    sources: Sequence[Source],
-    acting: Acting,
-    page: _Page,
-    used: list[Finding],
+    turn: _Turn, lm: LM, sources: Sequence[Source], acting: Acting, page: _Page, used: list[Finding]
 ) -> str:
     """What the action shows."""
-    if action == "search":
-        found = await look_up(
-            argument, sources, lm, acting.writer, target=argument, top=acting.fetch, fetch=acting.fetch
-        )
-        if not found.findings:
-            return "The sources cannot be reached." if found.failed else f"Nothing found for {argument}."
+    asked = turn.argument
+    if turn.action == "search" and asked:
+        found = await look_up(asked, sources, lm, acting.writer, target=asked, top=acting.fetch, fetch=acting.fetch)
+        if found.lacking:
+            return f"Nothing found for {asked}." if found.lacking == "no-evidence" else "The sources did not answer."
         page.findings, page.word = found.findings, ""
-        page.sentences = [s for f in found.findings for s in _SENTENCE.split(" ".join(f"{f.title}: {f.text}".split()))]
+        texts = [f"{each.title}: {each.text}" if each.title else each.text for each in found.findings]
+        page.sentences = [sentence for text in texts for sentence in _SENTENCE.split(one_line(text))]
         used += [each for each in found.findings if each not in used]
-        return " ".join(page.sentences[: acting.sentences]).removeprefix(": ")
-    if action == "lookup":
-        if argument.lower() != page.word:
-            page.word, page.at = argument.lower(), 0
-            page.hits = [s for s in page.sentences if page.word in s.lower()]
+        return shortened(" ".join(page.sentences[: acting.sentences]))
+    if turn.action == "lookup" and asked:
+        if asked.lower() != page.word:
+            page.word, page.at = asked.lower(), 0
+            page.hits = [sentence for sentence in page.sentences if page.word in sentence.lower()]
         if page.at >= len(page.hits):
             return "No more results."
         page.at += 1
-        return f"(Result {page.at} / {len(page.hits)}) {page.hits[page.at - 1]}"
+        return shortened(f"(Result {page.at} / {len(page.hits)}) {page.hits[page.at - 1]}")
     return "That is no action. Use search[...], lookup[...] or finish[...]."
 
 
@@ -210,5 +220,8 @@ def trajectory(d: Demonstration) -> str:
     return "\n".join(parts)
 
 
-def _made(answer: str, thoughts: Sequence[str], used: Sequence[Finding], outcome: str, turns: int) -> Answer:
-    return Answer(answer, " ".join(t for t in thoughts if t), None, outcome, tuple(used), {"turns": turns})
+def _made(
+    answer: str, thoughts: Sequence[str], used: Sequence[Finding], outcome: str, turns: int, repaired: int
+) -> Answer:
+    facts = {"turns": turns, "actions_asked_again": repaired}
+    return Answer(answer, " ".join(t for t in thoughts if t), None, outcome, tuple(used), facts)

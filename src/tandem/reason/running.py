@@ -1,8 +1,9 @@
 """Many questions with one method: concurrent, traced, every outcome counted, and one record for each.
 
-A question whose call fails for good is an outcome of its own (`failed`) and holds nobody up; a spent budget leaves the
-rest unasked. What was asked is in the stores of the model and the sources, so the same run goes on where it stopped:
-nothing recorded is asked again. What this does not do: score (`figures` does), or know a method by name.
+A question whose call fails for good is an outcome of its own (`failed`), counted neither right nor wrong, and holds
+nobody up; a spent budget leaves the rest unasked. What was asked is in the stores of the model and the sources, so the
+same run goes on where it stopped: nothing recorded is asked again. What this does not do: score (`figures` does), or
+know a method by name.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tandem.errors import BudgetSpent, CallFailed, Unsupported
+from tandem.metrics.answers import token_f1
 from tandem.reason import kinds
 from tandem.text import fingerprint
 from tandem.trace import Step, note, step, tracing
@@ -23,6 +25,8 @@ CONCURRENT = 64
 """Questions under way at once."""
 PROMPT_END = 600
 """Characters of a prompt that a trace keeps; its fingerprint tells the rest."""
+LACKING = frozenset({"failed", "not-asked"})
+"""Outcomes of questions that count neither as right nor as wrong."""
 SET_UP = frozenset({"key", "not-found", "connection"})
 """Failures that every other question would meet, too: they end a run that has no answer yet."""
 
@@ -40,14 +44,23 @@ class Record:
 
     @property
     def right(self) -> float | None:
-        """0 to 1 against the accepted answers; None where they are not known."""
-        return kinds.of(self.question).right(self.answer.text, self.question) if self.question.answers else None
+        """0 to 1 against the accepted answers; None where they are not known, and of what could not be asked."""
+        if not self.question.answers or self.answer.outcome in LACKING:
+            return None
+        return kinds.of(self.question).right(self.answer.text, self.question)
+
+    @property
+    def f1(self) -> float | None:
+        """Token F1 of a short answer; None of others."""
+        if self.right is None or kinds.of(self.question).name != "short":
+            return None
+        return token_f1(self.answer.text, self.question.answers) if self.answer.text else 0.0
 
     @property
     def before(self) -> float | None:
         """The same of the answer before editing; None where nothing was looked at again."""
         first = self.answer.facts.get("before")
-        if not self.question.answers or first is None:
+        if self.right is None or first is None:
             return None
         return kinds.of(self.question).right(str(first), self.question)
 
@@ -67,14 +80,16 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """A line for people and programs."""
-        q, a = self.question, self.answer
+        q, a, gold = self.question, self.answer, kinds.gold(self.question)
         told: dict[str, Any] = {
             "id": q.id,
             "question": q.text,
             "choices": list(q.choices),
-            "gold": list(kinds.gold(q)),
+            "gold": gold[0] if gold else None,
+            "accepted": list(gold[1:]),
             "answer": a.text,
             "right": self.right,
+            "f1": self.f1,
             "outcome": a.outcome,
             "confidence": a.confidence,
             "rationale": a.rationale,
@@ -129,7 +144,8 @@ async def answer_all(
             record = await one(question, method, lm, sources, name=name)
             error = record.answer.facts.get("kind")
             if error in SET_UP and progress.done == progress.failures:
-                raise CallFailed(str(record.answer.facts["error"]), kind=str(error), where=lm.name)
+                told = record.answer.facts
+                raise CallFailed(told["error"], kind=told["kind"], where=told.get("where"), remedy=told.get("remedy"))
             records[place] = record
             _count(progress, record)
             if came is not None:
@@ -155,7 +171,8 @@ async def one(question: Question, method: Method, lm: LM, sources: Sequence[Sour
         except Unsupported:
             raise
         except CallFailed as e:
-            answer = Answer("", outcome="failed", facts={"error": e.problem, "kind": e.kind})
+            facts = {"error": e.problem, "kind": e.kind, "where": e.where, "remedy": e.remedy}
+            answer = Answer("", outcome="failed", facts={key: value for key, value in facts.items() if value})
         note(answer=answer.text, outcome=answer.outcome)
     return Record(question, answer, root)
 
@@ -180,8 +197,9 @@ class Watched:
         self.name, self.abilities = lm.name, lm.abilities
 
     async def generate(self, prompt: Prompt, sampling: Sampling, samples: range = range(1)) -> tuple[Completion, ...]:
-        """As the model's own."""
+        """As the model's own. A prompt that leaves no room is a failure of its question, not of the run."""
         with step("generate", **_asked(prompt), samples=len(samples), temperature=sampling.temperature):
+            self._fits(prompt)
             came = await self._lm.generate(prompt, sampling, samples)
             note(
                 written=[one.text for one in came],
@@ -205,6 +223,13 @@ class Watched:
         """As the model's own."""
         return self._lm.count(prompt)
 
+    def _fits(self, prompt: Prompt) -> None:
+        length, most = self._lm.count(prompt), self.abilities.context
+        if length.exact and length.tokens >= most and "cut-left" not in getattr(self._lm, "allowed", ()):
+            problem = f"a prompt of {length.tokens:,} tokens leaves no room in a context of {most:,}"
+            remedy = "give fewer examples (--shots) or findings (--top), or allow cut-left"
+            raise CallFailed(problem, kind="too-long", where=self.name, remedy=remedy)
+
 
 def _asked(prompt: Prompt) -> dict[str, Any]:
     text = prompt.text if isinstance(prompt, Text) else "\n".join(_turns(prompt))
@@ -226,5 +251,5 @@ def _found(finding: Finding) -> dict[str, Any]:
 
 
 def without_gold(question: Question) -> Question:
-    """The question as a method may see it: no accepted answer, and of `meta` only the kind of answer."""
-    return replace(question, answers=(), meta={k: v for k, v in question.meta.items() if k == "answer"})
+    """The question as a method may see it: no accepted answer; of `meta` the kind of answer, and titles of passages."""
+    return replace(question, answers=(), meta={k: v for k, v in question.meta.items() if k in ("answer", "titles")})
