@@ -21,6 +21,7 @@ from tandem.types import Source
 
 FORMS = {
     "passages:DIR": "an index made by `tandem index`",
+    "dataset": "the paragraphs that come with each question",
     "flashcards:FILE": "cards with questions and answers, JSON lines",
     "sparql:FILE": "triples (.ttl, .nt, .rdf …), or an Oxigraph store's folder",
     "sparql:URL": "a SPARQL endpoint; needs a contact",
@@ -36,6 +37,7 @@ CONTACT = "TANDEM_CONTACT"
 
 SETTINGS: dict[str, dict[str, tuple[type, ...]]] = {
     "passages": {},
+    "dataset": {"seed": (int,)},
     "flashcards": {},
     "sparql": {"contact": (str,), "labels": (str,), "predicates": (dict,)},
     "sql": {"seconds": (int, float), "trust": (bool,)},
@@ -49,7 +51,7 @@ SETTINGS: dict[str, dict[str, tuple[type, ...]]] = {
     "replay": {},
 }
 """What each kind of source can be told in sources.toml, and the types."""
-BARE = ("wikipedia",)
+BARE = ("wikipedia", "dataset")
 """Kinds that need nothing behind them."""
 
 
@@ -112,6 +114,14 @@ def _passages(rest: str, settings: dict[str, Any], around: _Around) -> Source:
 
     folder = around.file(rest)
     return Passages(folder, name=around.name or f"passages:{folder.name}")
+
+
+def _dataset(rest: str, settings: dict[str, Any], around: _Around) -> Source:
+    from tandem.sources.dataset import Dataset
+
+    if rest:
+        raise UserError(f"{rest!r} follows the address", where="dataset", remedy="write dataset alone")
+    return Dataset(around.name or "dataset", **settings)
 
 
 def _flashcards(rest: str, settings: dict[str, Any], around: _Around) -> Source:
@@ -187,6 +197,7 @@ def _replay(rest: str, settings: dict[str, Any], around: _Around) -> Source:
 
 _MAKERS: dict[str, Callable[[str, dict[str, Any], _Around], Source]] = {
     "passages": _passages,
+    "dataset": _dataset,
     "flashcards": _flashcards,
     "sparql": _sparql,
     "sql": _sql,
