@@ -35,7 +35,7 @@ PLACEHOLDERS = frozenset(
 """Titles that stand for none, lower case: data sets mark added paragraphs with them."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Dataset:
     """The paragraphs of any question; has to be asked about one."""
 
