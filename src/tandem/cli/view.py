@@ -17,6 +17,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
+    import sys
+    import threading
+
     from tandem.errors import UserError
     from tandem.view.browse.folders import Library
     from tandem.view.browse.site import Site
@@ -27,7 +30,11 @@ def run(options: argparse.Namespace) -> int:
         if not place.exists():
             remedy = "name a run folder, a folder that holds some, or a file of JSON lines"
             raise UserError("no such file or folder", where=str(place), remedy=remedy)
+    sys.setswitchinterval(0.0005)  # pages come in between while a large file is indexed
     door = open_door(options.port, options.host)
     pages = Pages(door.keys.form, title="Runs")
-    serve(application(Site(Library(options.places), pages).routes(), door, pages), door, open=options.open)
+    site = Site(Library(options.places), pages)
+    app = application(site.routes(), door, pages)
+    threading.Thread(target=site.prepare, daemon=True).start()  # while the browser is on its way
+    serve(app, door, open=options.open)
     return 0

@@ -55,6 +55,11 @@ class Pages:
         """A page as text."""
         return self._environment.get_template(template).render(**values)
 
+    def prepare(self, *templates: str) -> None:
+        """Compile templates before somebody waits for them; safe beside requests."""
+        for template in templates:
+            self._environment.get_template(template)
+
     def render(self, template: str, /, status: int = 200, **values: Any) -> Response:
         """A page as an answer; lone surrogates, which models can write, become replacement characters."""
         from starlette.responses import HTMLResponse

@@ -76,6 +76,11 @@ class Site:
             Route("/run/{slug}/item/{file:path}", self.item),
         ]
 
+    def prepare(self) -> None:
+        """Do what the first page of each kind would wait for."""
+        names = ("runs", "run", "items", "item")
+        self._pages.prepare(*(f"browse_{name}.html" for name in names))
+
     # ── Runs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def home(self, request: Request) -> Response:

@@ -16,21 +16,19 @@ unless it is whole already (a part of an object is none). What this does not do:
 
 from __future__ import annotations
 
-import codecs
-import json
 import os
 import threading
 import time
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tandem.view.items import record as said
+from tandem.view.items.batch import Batch, Broken, parsed
 from tandem.view.items.columns import Grown, Names, Text, text_of
 
 CHUNK = 1 << 20
@@ -47,16 +45,6 @@ KEPT = 20
 """Broken lines that are kept with their reasons."""
 QUESTIONS = 24
 """Answers to filters that are kept."""
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A line that is no record."""
-
-    line: int
-    """Its number, from 1."""
-    why: str
-    """The reason."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +147,7 @@ class Index:
 
     def record(self, row: int) -> dict[str, Any]:
         """A record, read from the file. Raises ValueError where the file has been overwritten since."""
-        found = _object(self.line(row))
+        found = parsed(self.line(row))
         if found is None:
             raise ValueError("the file has been overwritten")
         return found
@@ -229,7 +217,7 @@ class Index:
                 raise OSError(f"a line of more than {LONGEST >> 20} MiB")
             data = os.pread(fd, chunk, self._done)
         whole = data.rfind(b"\n") + 1
-        if not whole and data and _object(data) is not None:
+        if not whole and data and parsed(data) is not None:
             whole = len(data)
         if not whole:
             return False
@@ -241,22 +229,14 @@ class Index:
         ended = not lines[-1]
         if ended:
             lines.pop()
-        batch = _Batch(self._n)
+        batch = Batch(self._n)
         at, number = start, self._line
         if self._unended and lines and not lines[0].strip():  # the end of the last line, come at last
             at += len(lines.pop(0)) + 1
         for line in lines:
             number += 1
             if line.strip():
-                found = _object(line)
-                try:
-                    texts = said.texts(found) if found is not None else None
-                except RecursionError:
-                    texts = found = None
-                if found is None or texts is None:
-                    batch.broken.append(Broken(number, _why(line)))
-                else:
-                    batch.add(found, texts, at, len(line), number)
+                batch.take(line, at, number)
             at += len(line) + 1
         first = self._n
         self._starts.put(first, batch.starts)
@@ -292,41 +272,6 @@ class Index:
             return b"", b"no file"
 
 
-@dataclass
-class _Batch:
-    """Records on their way into the columns."""
-
-    first: int
-    starts: list[int] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
-    verdicts: list[int] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
-    keys: list[int] = field(default_factory=list)
-    texts: list[list[str]] = field(default_factory=list)
-    broken: list[Broken] = field(default_factory=list)
-    numbers: defaultdict[str, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
-    names: defaultdict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
-
-    def add(self, found: dict[str, Any], texts: list[str], start: int, length: int, line: int) -> None:
-        row = self.first + len(self.starts)
-        self.starts.append(start)
-        self.lengths.append(length)
-        self.lines.append(line)
-        right = said.verdict(found)
-        self.verdicts.append(-1 if right is None else int(right))
-        id = said.id_of(found)
-        self.ids.append(id or f"line {line}")
-        key = said.key_of(found)
-        self.keys.append(hash(key) or 1 if key else 0)
-        self.texts.append(texts if type(found.get("id")) is str else [id, *texts])
-        for name, value in said.scalars(found):
-            if type(value) is str:
-                self.names[name][row] = value
-            else:
-                self.numbers[name][row] = value  # type: ignore[assignment]
-
-
 class ItemFile:
     """A file of items under a name; its index is begun when it is wanted, and again when it was replaced."""
 
@@ -354,27 +299,6 @@ class ItemFile:
 
 def _identity(stat: os.stat_result) -> tuple[int, int]:
     return stat.st_dev, stat.st_ino
-
-
-def _object(line: bytes) -> dict[str, Any] | None:
-    """The record in a line; None where it is none."""
-    try:
-        found = json.loads(line.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogatepass"))
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _why(line: bytes) -> str:
-    try:
-        said.texts(found := json.loads(line.decode("utf-8", "surrogatepass")))
-    except UnicodeDecodeError as e:
-        return f"not UTF-8 ({e.reason} at byte {e.start})"
-    except RecursionError:
-        return "nested too deeply"
-    except ValueError as e:
-        return f"not JSON ({e})"
-    return f"no JSON object, but {type(found).__name__}"
 
 
 def _says_verdicts(score: NDArray[np.float64]) -> bool:
