@@ -140,9 +140,8 @@ def main() -> None:
                 print(e, file=sys.stderr)
             loads.append(os.getloadavg()[0])
     load = f"load {min(loads):.1f} to {max(loads):.1f}"
-    print(
-        f"{options.items:,} items, {size / 1e6:.0f} MB, {options.rounds} rounds, {load}; the server holds {max(memory)} MiB\n"
-    )
+    print(f"{options.items:,} items, {size / 1e6:.0f} MB, {options.rounds} rounds, {load}")
+    print(f"The server holds {max(memory)} MiB.\n")
     print("| what | median | worst |\n|---|---|---|")
     for name, each in seconds.items():
         print(f"| {name} | {statistics.median(each) * 1000:,.0f} ms | {max(each) * 1000:,.0f} ms |")
