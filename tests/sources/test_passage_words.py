@@ -59,11 +59,11 @@ def test_a_batch_is_counted_as_its_texts_one_by_one(texts, stem):
     splitting = Splitting(stem=stem)
     counted = count(texts, splitting)
     told: list[dict[str, int]] = [{} for _ in texts]
-    for number, word in enumerate(counted.terms):
+    for number, word in enumerate(counted.terms.to_pylist()):
         pairs = slice(counted.starts[number], counted.starts[number + 1])
         assert list(counted.texts[pairs]) == sorted(set(counted.texts[pairs].tolist()))
         for text, often in zip(counted.texts[pairs].tolist(), counted.often[pairs].tolist()):
-            told[text][word] = often
+            told[text][word.decode()] = often
     expected = [words(text, splitting) for text in texts]
     assert told == [{word: ws.count(word) for word in ws} for ws in expected]
     assert np.array_equal(counted.lengths, [len(ws) for ws in expected])

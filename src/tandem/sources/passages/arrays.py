@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import mmap
 from array import array
-from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -65,12 +64,11 @@ class TextsWriter:
     def __len__(self) -> int:
         return len(self._ends)
 
-    def add(self, texts: Iterable[bytes]) -> None:
-        """Append texts."""
-        for text in texts:
-            self._file.write(text)
-            self._at += len(text)
-            self._ends.append(self._at)
+    def add(self, text: bytes) -> None:
+        """Append a text."""
+        self._file.write(text)
+        self._at += len(text)
+        self._ends.append(self._at)
 
     def add_stretch(self, data: Any, lengths: Array) -> None:
         """Append texts that stand one behind the other already; not to be mixed with `add`."""

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tandem.sources.passages.words import Places, Splitting, code_points, spans, term
+from tandem.sources.passages import vocabulary
+from tandem.sources.passages.vocabulary import Vocabulary
+from tandem.sources.passages.words import LONGEST, Places, Splitting, code_points, spans, term
 
 _ASCII_WORD = np.zeros(256, bool)
 _ASCII_WORD[[*b"0123456789abcdefghijklmnopqrstuvwxyz"]] = True
@@ -24,8 +26,8 @@ _ASCII_WORD[[*b"0123456789abcdefghijklmnopqrstuvwxyz"]] = True
 class Counted:
     """The words of a batch of texts: pairs of a word and a text it stands in, word by word."""
 
-    terms: list[str]
-    """The different words."""
+    terms: Vocabulary
+    """The different words, sorted by their bytes."""
     starts: Places
     """First pair of each word, and one past the last."""
     texts: NDArray[np.uint32]
@@ -40,34 +42,37 @@ def count(texts: Sequence[str], splitting: Splitting) -> Counted:
     """Count the words of texts."""
     plain = [i for i, text in enumerate(texts) if text.isascii()]
     other = [i for i, text in enumerate(texts) if not text.isascii()]
-    numbers: dict[str, int] = {}
-    codes, owners = [], []
+    codes, owners, lists = [], [], []
     for chosen, cut in ((plain, _cut_ascii), (other, _cut)):
         if chosen:
             found, places, lengths, width, ends = cut([texts[i] for i in chosen], splitting)
-            code, different = _numbered(found, lengths, width)
-            encoding = "ascii" if width == 1 else "utf-32-le"
-            known = [numbers.setdefault(term(word.decode(encoding), splitting), len(numbers)) for word in different]
-            codes.append(np.array(known, np.uint32)[code])
-            owners.append(np.array(chosen, np.uint32)[np.searchsorted(ends, places, side="right")])
+            code, different = vocabulary.numbered(vocabulary.of_buffers(np.cumsum(lengths * width), found))
+            if width > 1 or splitting.stem != "none" or int(lengths.max(initial=0)) > LONGEST:
+                encoding = "ascii" if width == 1 else "utf-32-le"
+                words = [term(word.decode(encoding), splitting).encode() for word in different.to_pylist()]
+                different = vocabulary.of_words(words)  # some may be the same now
+            codes.append(code)
+            lists.append(different)
+            owners.append(np.array(chosen, np.int64)[np.searchsorted(ends, places, side="right")])
+    numbers, terms = vocabulary.united(lists)
     if not codes:
-        empty = np.zeros(0, np.uint32)
-        return Counted([], np.zeros(1, np.int64), empty, empty, np.zeros(len(texts), np.uint32))
-    return _counted(list(numbers), np.concatenate(codes), np.concatenate(owners), len(texts))
+        return _counted(terms, np.zeros(0, np.int64), np.zeros(0, np.int64), len(texts))
+    code = np.concatenate([number[code] for number, code in zip(numbers, codes)])
+    return _counted(terms, code, np.concatenate(owners), len(texts))
 
 
-def _counted(terms: list[str], code: NDArray[np.uint32], owner: NDArray[np.uint32], n: int) -> Counted:
+def _counted(terms: Vocabulary, code: Places, owner: Places, n: int) -> Counted:
     bits = max(1, n - 1).bit_length()
     wide = np.uint64 if len(terms) << bits > 1 << 32 else np.uint32
-    pair: NDArray[Any] = np.left_shift(code.astype(wide), wide(bits)) | owner.astype(wide)
+    pair: NDArray[Any] = (np.left_shift(code, bits) | owner).astype(wide)
     pair.sort()
     first = np.flatnonzero(np.concatenate([np.ones(min(1, len(pair)), bool), pair[1:] != pair[:-1]]))
     often = np.diff(first, append=len(pair)).astype(np.uint32)
     pair = pair[first]
-    starts = np.searchsorted(pair, np.arange(len(terms) + 1, dtype=np.uint64) << np.uint64(bits))
+    each = np.bincount((pair >> wide(bits)).astype(np.int64), minlength=len(terms))
     return Counted(
         terms,
-        starts.astype(np.int64),
+        np.concatenate([np.zeros(1, np.int64), np.cumsum(each)]),
         (pair & wide((1 << bits) - 1)).astype(np.uint32),
         often,
         np.bincount(owner, minlength=n).astype(np.uint32),
@@ -84,7 +89,7 @@ def _cut_ascii(texts: list[str], splitting: Splitting) -> _Cut:
     inside = np.zeros(len(data) + 2, bool)
     inside[1:-1] = _ASCII_WORD[data]
     edges = np.flatnonzero(inside[1:] != inside[:-1])
-    return data[inside[1:-1]], edges[::2], edges[1::2] - edges[::2], 1, ends
+    return np.ascontiguousarray(data[inside[1:-1]]), edges[::2], edges[1::2] - edges[::2], 1, ends
 
 
 def _cut(texts: list[str], splitting: Splitting) -> _Cut:
@@ -93,16 +98,3 @@ def _cut(texts: list[str], splitting: Splitting) -> _Cut:
     before = np.cumsum(lengths) - lengths
     gathered = points[np.repeat(places - before, lengths) + np.arange(int(lengths.sum()))]
     return gathered, places, lengths, 4, ends
-
-
-def _numbered(found: Any, lengths: Places, width: int) -> tuple[NDArray[np.int32], list[bytes]]:
-    """Each word's number, and the different words."""
-    import pyarrow as pa
-
-    offsets = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths * width, out=offsets[1:])
-    array = pa.Array.from_buffers(
-        pa.large_binary(), len(lengths), [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(found))]
-    )
-    encoded = array.dictionary_encode()
-    return encoded.indices.to_numpy(), encoded.dictionary.to_pylist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 Unit: TypeAlias = Literal["line", "page", "paragraph"]
@@ -49,7 +49,7 @@ class About:
 
     def to_json(self) -> bytes:
         """As it is stored: defaults are left out."""
-        kept = {name: value for name, value in asdict(self).items() if value != _DEFAULTS.get(name)}
+        kept = {name: value for name in _DEFAULTS if (value := getattr(self, name)) != _DEFAULTS[name]}
         return json.dumps(kept, ensure_ascii=False).encode("utf-8", "replace")
 
     @classmethod
@@ -58,7 +58,7 @@ class About:
         return cls(**json.loads(data))
 
 
-_DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(About) if field.name != "id"}
+_DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(About)}
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tandem.sources.passages import arrays
+from tandem.sources.passages import arrays, vocabulary
 from tandem.sources.passages.postings import Postings, largest, narrow
 from tandem.sources.passages.segment import Segment, stretches
+from tandem.sources.passages.vocabulary import Vocabulary
 
 _ROWS = 1 << 16
 
@@ -59,7 +60,8 @@ def _passages(segments: Sequence[Segment], folder: Path) -> list[NDArray[np.uint
             heading.append(known[id(segment)][segment.heading[low:high]])
             lengths.append(segment.postings.lengths[low:high])
     with arrays.TextsWriter(folder, "headings") as writer:
-        writer.add(headings)
+        for heading_text in headings:
+            writer.add(heading_text)
     arrays.save(folder, "places", np.concatenate(places))
     arrays.save(folder, "heading", np.concatenate(heading))
     arrays.save(folder, "lengths", np.concatenate(lengths))
@@ -126,8 +128,9 @@ def _words(segments: Sequence[Segment], numbers: Sequence[NDArray[np.uint32]], f
             passages[place] = renamed[living]
             often[place] = part.often[begin:end][living]
             free[ranks] += sizes
+    lengths, data = vocabulary.buffers(terms.filter(vocabulary.mask(kept)))
     with arrays.TextsWriter(folder, "terms") as writer:
-        writer.add(term for term, wanted in zip(terms, kept.tolist()) if wanted)
+        writer.add_stretch(data, lengths)
     arrays.save(folder, "starts", starts)
     arrays.save(folder, "most", largest(often, starts))
     for out in (passages, often):
@@ -135,24 +138,14 @@ def _words(segments: Sequence[Segment], numbers: Sequence[NDArray[np.uint32]], f
             out.flush()
 
 
-def _united(parts: Sequence[Postings]) -> tuple[list[NDArray[np.int64]], list[bytes]]:
-    """All words sorted, and for each segment the place of each of its words among them."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    columns = []
+def _united(parts: Sequence[Postings]) -> tuple[list[NDArray[np.int64]], Vocabulary]:
+    """For each segment the place of each of its words among all, and all words sorted."""
+    lists = []
     for part in parts:
         texts = part.terms
         assert isinstance(texts, arrays.Texts)
-        ends = np.concatenate([[0], texts.ends]).astype(np.int64)
-        data = pa.py_buffer(texts.stretch(0, int(ends[-1])))
-        columns.append(pa.Array.from_buffers(pa.large_binary(), len(texts), [None, pa.py_buffer(ends), data]))
-    united = pa.chunked_array(columns, pa.large_binary()).unique()
-    united = united.take(pc.array_sort_indices(united))
-    known = [
-        pc.index_in(column, value_set=united).to_numpy(zero_copy_only=False).astype(np.int64) for column in columns
-    ]
-    return known, united.to_pylist()
+        lists.append(vocabulary.of_buffers(texts.ends, texts.stretch(0, int(texts.ends[-1]) if len(texts) else 0)))
+    return vocabulary.united(lists)
 
 
 def _array(folder: Path, name: str, kind: type[Any], length: int) -> NDArray[Any]:

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tandem.sources.passages import arrays
+from tandem.sources.passages import arrays, vocabulary
 from tandem.sources.passages.counting import Counted
+from tandem.sources.passages.vocabulary import Vocabulary
 from tandem.sources.passages.words import Places
 
 _REMEMBERED = 1 << 14
@@ -37,6 +38,7 @@ class Postings:
         often: NDArray[Any],
         most: NDArray[Any],
         lengths: NDArray[np.uint32],
+        vocabulary: Vocabulary | None = None,
     ) -> None:
         self.terms = terms
         self.starts = starts
@@ -44,6 +46,7 @@ class Postings:
         self.often = often
         self.most = most
         self.lengths = lengths
+        self._vocabulary = vocabulary
         self._places: dict[str, int] = {}
 
     @classmethod
@@ -53,9 +56,10 @@ class Postings:
         return cls(arrays.Texts(folder, "terms"), *(arrays.load(folder, name) for name in names))  # type: ignore[arg-type]
 
     def save(self, folder: Path) -> None:
-        """Write into a folder."""
+        """Write what was built into a folder."""
+        lengths, data = vocabulary.buffers(self._vocabulary)
         with arrays.TextsWriter(folder, "terms") as writer:
-            writer.add(self.terms)
+            writer.add_stretch(data, lengths)
         for name in ("starts", "passages", "often", "most", "lengths"):
             arrays.save(folder, name, getattr(self, name))
 
@@ -82,48 +86,39 @@ class Builder:
     """Collects counted batches of passages, in order."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-        self._batches: list[tuple[NDArray[np.uint32], Counted, int]] = []
+        self._batches: list[Counted] = []
         self.pairs = 0
         """Pairs collected: a measure of the memory it takes, some 8 bytes each."""
-        self.passages = 0
-        """Passages collected."""
 
     def add(self, counted: Counted) -> None:
         """The passages that come next."""
-        numbers = self._numbers
-        known = np.array([numbers.setdefault(term, len(numbers)) for term in counted.terms], np.uint32)
-        self._batches.append((known, counted, self.passages))
-        self.passages += len(counted.lengths)
+        self._batches.append(counted)
         self.pairs += len(counted.texts)
 
     def build(self) -> Postings:
         """The postings of everything collected; the builder is spent afterwards."""
-        terms = [word.encode() for word in self._numbers]
-        order = sorted(range(len(terms)), key=terms.__getitem__)
-        rank = np.empty(len(terms), np.int64)
-        rank[order] = np.arange(len(terms))
+        ranks, terms = vocabulary.united([batch.terms for batch in self._batches])
         frequency = np.zeros(len(terms), np.int64)
         highest = 0
-        for known, counted, _ in self._batches:
-            frequency[rank[known]] += np.diff(counted.starts)
-            highest = max(highest, int(counted.often.max(initial=0)))
-        starts = np.concatenate([[0], np.cumsum(frequency)])
+        for rank, batch in zip(ranks, self._batches):
+            frequency[rank] += np.diff(batch.starts)
+            highest = max(highest, int(batch.often.max(initial=0)))
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(frequency)])
         passages = np.empty(self.pairs, np.uint32)
         often = np.empty(self.pairs, narrow(highest))
         lengths = [np.zeros(0, np.uint32)]
-        free = starts[:-1].copy()
-        while self._batches:
-            known, counted, before = self._batches.pop(0)
-            ranks, sizes = rank[known], np.diff(counted.starts)
-            place = np.repeat(free[ranks] - counted.starts[:-1], sizes) + np.arange(len(counted.texts))
-            passages[place] = counted.texts + np.uint32(before)
-            often[place] = np.minimum(counted.often, np.iinfo(often.dtype).max)
-            free[ranks] += sizes
-            lengths.append(counted.lengths)
-        self._numbers = {}
+        free, before = starts[:-1].copy(), 0
+        for rank in ranks:
+            batch = self._batches.pop(0)
+            sizes = np.diff(batch.starts)
+            place = np.repeat(free[rank] - batch.starts[:-1], sizes) + np.arange(len(batch.texts))
+            passages[place] = batch.texts + np.uint32(before)
+            often[place] = np.minimum(batch.often, np.iinfo(often.dtype).max)
+            free[rank] += sizes
+            lengths.append(batch.lengths)
+            before += len(batch.lengths)
         return Postings(
-            [terms[i] for i in order], starts, passages, often, largest(often, starts), np.concatenate(lengths)
+            terms.to_pylist(), starts, passages, often, largest(often, starts), np.concatenate(lengths), terms
         )
 
 

@@ -165,15 +165,15 @@ class SegmentWriter:
     def begin(self, origin: Origin) -> None:
         """The documents that follow are of this origin."""
         self._origin_first.append(len(self._documents))
-        self._origins.add([json.dumps({"key": origin.key, "content": origin.content}).encode()])
+        self._origins.add(json.dumps({"key": origin.key, "content": origin.content}).encode())
         self._keys.append(key_hash(origin.key))
 
     def add(self, document: Document) -> None:
         """The document that comes next."""
         self._document_first.append(len(self._texts))
-        self._documents.add([document.about.to_json()])
+        self._documents.add(document.about.to_json())
         for passage in document.passages:
-            self._texts.add([passage.text.encode("utf-8", "replace")])
+            self._texts.add(passage.text.encode("utf-8", "replace"))
             self._heading.append(self._headings.setdefault(passage.heading, len(self._headings)))
             self._places.extend((passage.first, passage.last))
             self._waiting.append(searched(document.about, passage))
@@ -195,7 +195,8 @@ class SegmentWriter:
         with self._texts, self._documents, self._origins:
             pass
         with arrays.TextsWriter(self.folder, "headings") as writer:
-            writer.add(heading.encode("utf-8", "replace") for heading in self._headings)
+            for heading in self._headings:
+                writer.add(heading.encode("utf-8", "replace"))
         for name, values in (("document-first", self._document_first), ("origin-first", self._origin_first)):
             arrays.save(self.folder, name, np.frombuffer(values, np.uint32))
         arrays.save(self.folder, "heading", _numbers(self._heading))
