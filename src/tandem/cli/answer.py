@@ -7,6 +7,7 @@ JSON for each question (its trace in it), figures where answers are known, and a
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--at-once", action="store_true", help="chain-of-knowledge: correct all steps apart")
     add("--turns", type=int, metavar="N", help="react: most turns (default: 7, of claims 5)")
+    add("--fit", type=int, metavar="K", help="calibrated: fit on the first K questions (default: 58 of 308)")
     money = parser.add_argument_group("what it may take, and where it is kept")
     add = money.add_argument
     add("--concurrency", type=int, metavar="N", help="questions under way at once (default: 64)")
@@ -88,38 +90,61 @@ def run(options: argparse.Namespace) -> int:
     questions, several = _questions(options)
     if several and options.out is None:
         raise UserError("no folder for the results", where="--out", remedy="name a new one, or the one to go on with")
+    if several and options.explain:
+        raise UserError("is for one question", where="--explain", remedy="a run's items hold every trace: tandem view")
+    if not several and (options.out or options.method == "calibrated"):
+        where = "--out" if options.out else "--method calibrated"
+        raise UserError(
+            "takes a file of questions, and this is one", where=where, remedy="name a file (docs/answer.md)"
+        )
+    if options.method not in WITH_SOURCES and (options.source or options.sources):
+        print(f"note: {options.method} looks nothing up; the sources are not asked", file=sys.stderr)
     with plain_warnings(), ExitStack() as opened:
         return asyncio.run(_answer(options, questions, several, opened))
 
 
 def _questions(options: argparse.Namespace) -> tuple[list[Question], bool]:
+    """What is asked, and whether it is a file."""
+    import os
+
     from tandem.errors import UserError
     from tandem.reason import question_file
     from tandem.types import Question
 
     given = options.question
-    if given.endswith((".jsonl", ".jsonl.gz", ".json")) or Path(given).is_file():
-        found = question_file.read(Path(given))
+    meant = given.endswith((".jsonl", ".jsonl.gz", ".json")) and (" " not in given.strip() or os.sep in given)
+    if meant or _is_file(given):
         if options.limit is not None and options.limit < 1:
             raise UserError(f"is {options.limit}", where="--limit", remedy="give at least 1")
-        return found[: options.limit], True
+        return question_file.read(Path(given))[: options.limit], True
     if not given.strip():
         raise UserError("is empty", where="QUESTION", remedy="give a question, or a file of them")
     return [Question("1", given.strip())], False
+
+
+def _is_file(given: str) -> bool:
+    """Whether there is such a file; a question may be too long for a name."""
+    try:
+        return Path(given).is_file()
+    except OSError:
+        return False
 
 
 async def _answer(options: argparse.Namespace, questions: list[Question], several: bool, opened: ExitStack) -> int:
     from tandem.cli import answering
     from tandem.reason.methods import named
 
+    answering.settings(options)  # what is wrong with the options is told before anything is opened
+    asking = answering.asking(options, questions)
     store = _store(options, opened)
-    sources = answering.opened(options, store)
-    settings = answering.settings(options, sources)
-    method = named(options.method, answering.asking(options, questions), settings)
-    async with _model(options, store) as model, sources:
-        if several:
-            return await answering.run(options, questions, method, model, sources)
-        return await answering.one(options, questions[0], method, model, sources)
+    async with answering.opened(options, store) as sources:
+        method = named(options.method, asking, answering.settings(options, sources.domains))
+        async with _model(options, store) as model:
+            if several:
+                from tandem.cli import answering_many
+
+                return await answering_many.run(options, questions, method, model, sources)
+            return await answering.one(options, questions[0], method, model, sources)
 
 
 def _store(options: argparse.Namespace, opened: ExitStack) -> Store | None:

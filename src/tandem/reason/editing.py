@@ -142,7 +142,10 @@ def concluded(
         **before.facts,
         "before": before.text,
         "steps_before": list(found.best.steps),
-        "edits": [{"text": edit.text, "outcome": edit.outcome} for edit in edits],
+        "edits": [
+            {"text": e.text, "outcome": e.outcome, "findings": [findings.index(each) for each in e.findings]}
+            for e in edits
+        ],
     }
     kept = (
         "the chain has no steps to check"

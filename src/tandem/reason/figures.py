@@ -127,8 +127,12 @@ COLUMNS = ("method", "score", "token F1", "AUC", "fixed / broken", "no answer", 
 """Of a table of methods; tokens are means over questions."""
 
 
-def section(name: str, records: Sequence[Record]) -> Section:
-    """A method's chapter: its outcomes and some questions with everything that was done."""
+NOTE = "AUC: mean accuracy over coverage. Fixed / broken: of the questions looked at again. Tokens are per question."
+"""What the columns mean."""
+
+
+def sections(name: str, records: Sequence[Record]) -> tuple[Section, ...]:
+    """A method's chapters: its outcomes, and some questions with what was done."""
     counted: list[tuple[Cell, ...]] = []
     for what, counts in (
         ("answers", outcomes(records)),
@@ -138,7 +142,12 @@ def section(name: str, records: Sequence[Record]) -> Section:
     ):
         counted += [(what, outcome, n) for outcome, n in counts.items()]
     table = Table("Outcomes", ("of", "outcome", "n"), tuple(counted))
-    return Section("outcomes", "What became of everything", items=(table, *examples(name, records)))
+    worked = tuple(examples(name, records))
+    lead = "Fixed answers first, then broken ones, then others."
+    return (
+        Section("outcomes", "What became of everything", items=(table,)),
+        *([Section("examples", "Worked answers", lead, worked)] if worked else []),
+    )
 
 
 def examples(name: str, records: Sequence[Record], n: int = EXAMPLES) -> list[Example]:
@@ -154,24 +163,53 @@ def examples(name: str, records: Sequence[Record], n: int = EXAMPLES) -> list[Ex
 
 
 def _example(name: str, record: Record) -> Example:
-    facts = record.answer.facts
-    outputs: list[tuple[str, str]] = []
-    verdicts: list[bool | None] = []
+    """Samples and vote, the chain before, what was found, the chain after with what was struck out."""
+    facts, answer = record.answer.facts, record.answer
+    parts: list[tuple[str, str, bool | None]] = []
+    chains = _chains(record)
+    if len(chains) > 1:
+        parts.append(("samples", "\n".join(f"{n}. {said}" for n, said in enumerate(chains, 1)), None))
     if "before" in facts:
-        before = [*facts.get("steps_before", ()), f"Answer: {facts['before']}"]
-        outputs.append(("before", "\n".join(before)))
-        verdicts.append(None if record.before is None else record.before == 1)
-        found = [f"{finding.source} {finding.place}: {finding.text}" for finding in record.answer.findings]
-        if found:
-            outputs.append(("found", "\n".join(found)))
-            verdicts.append(None)
-    rationale = [edit["text"] for edit in facts.get("edits", ())] or [record.answer.rationale]
-    outputs.append(
-        (name, "\n".join([*filter(None, rationale), f"Answer: {record.answer.text or record.answer.outcome}"]))
-    )
-    verdicts.append(None if record.right is None else record.right == 1)
+        said = f"Answer: {facts['before'] or '(none)'}"
+        right = None if record.before is None else record.before == 1
+        parts.append(("before", "\n".join([*facts.get("steps_before", ()), said]), right))
+    if answer.findings:
+        found = [f"[{n}] {f.title + ': ' if f.title else ''}{f.text}" for n, f in enumerate(answer.findings, 1)]
+        parts.append(("found", "\n".join(" ".join(each.split()) for each in found), None))
+    after = [*_edits(record), f"Answer: {answer.text or f'({answer.outcome})'}"]
+    if "kept" in facts:
+        after.append(f"(kept: {facts['kept']})")
+    parts.append((name, "\n".join(after), None if record.right is None else record.right == 1))
+    outputs = tuple((who, text) for who, text, _ in parts)
     expected = " / ".join(kinds.gold(record.question))
-    return Example(record.question.id, kinds.shown(record.question), tuple(outputs), expected, tuple(verdicts))
+    verdicts = tuple(right for _, _, right in parts)
+    return Example(record.question.id, kinds.shown(record.question), outputs, expected, verdicts)
+
+
+def _chains(record: Record) -> list[str]:
+    """The sampled answers."""
+    sampled = [each.facts.get("chains", ()) for each in record.trace.walk() if each.name == "sample chains"]
+    return [chain["answer"] or f"({chain['outcome']})" for chains in sampled[:1] for chain in chains]
+
+
+def _edits(record: Record) -> list[str]:
+    """The chain as it stands, each sentence with its findings; before an edited one the sentence it replaces."""
+    edits = record.answer.facts.get("edits", ())
+    if not edits:
+        return [record.answer.rationale] if record.answer.rationale else []
+    replaced = {
+        each.facts.get("edit"): each.facts.get("sentence")
+        for each in record.trace.walk()
+        if each.facts.get("edited") == "edited"
+    }
+    lines = []
+    for edit in edits:
+        if edit["outcome"] == "edited":
+            lines.append(f"− {replaced.get(edit['text'], '')}")
+            lines.append(f"+ {edit['text']}{''.join(f' [{n + 1}]' for n in edit['findings'])}")
+        else:
+            lines.append(f"  {edit['text']} ({edit['outcome']})")
+    return lines
 
 
 def summary(records: Sequence[Record]) -> dict[str, Any]:

@@ -27,6 +27,8 @@ PROMPT_END = 600
 """Characters of a prompt that a trace keeps; its fingerprint tells the rest."""
 LACKING = frozenset({"failed", "not-asked"})
 """Outcomes of questions that count neither as right nor as wrong."""
+ANSWERED = frozenset({"found", "nothing", "query-invalid", "no-query"})
+"""Outcomes of look-ups that are not the source's failure."""
 SET_UP = frozenset({"key", "not-found", "connection"})
 """Failures that every other question would meet, too: they end a run that has no answer yet."""
 
@@ -113,6 +115,8 @@ class Progress:
     """Questions with known answers so far."""
     failures: int = 0
     """Questions whose call failed."""
+    look_ups_failed: int = 0
+    """Look-ups that a source did not answer; what it does not have is an answer."""
     not_asked: int = 0
     """Questions that a spent budget left out."""
     spent: BudgetSpent | None = field(default=None)
@@ -184,6 +188,7 @@ def _count(progress: Progress, record: Record) -> None:
         return
     progress.done += 1
     progress.failures += outcome == "failed"
+    progress.look_ups_failed += sum(n for how, n in record.source_outcomes.items() if how not in ANSWERED)
     if record.right is not None:
         progress.scored += 1
         progress.right += record.right

@@ -1,0 +1,205 @@
+"""`tandem answer` with a file of questions: progress, a run folder with items, figures and report, the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tandem.errors import UserError
+from tandem.reason import figures
+from tandem.reason.calibrated import fitted, uncalibrated
+from tandem.reason.methods import WITH_SOURCES
+from tandem.reason.running import Progress, Record, answer_all
+from tandem.results import Cell, Results, Section, Table
+from tandem.runs import Run
+from tandem.text import count, duration
+
+if TYPE_CHECKING:
+    from tandem.lm.model import Model
+    from tandem.types import Method, Question, Source
+
+ITEMS = "answers-items.jsonl"
+FIT = 58 / 308
+"""Share of the questions that a calibrator is fitted on unless said otherwise: the paper's."""
+
+
+async def run(
+    options: argparse.Namespace,
+    questions: Sequence[Question],
+    method: Method,
+    model: Model,
+    sources: Sequence[Source],
+) -> int:
+    """Answer all, write the run folder, print the figures."""
+    import asyncio
+
+    from tandem.recipes.toml import write
+
+    facts = _facts(options, questions, model, sources)
+    progress = Progress()
+    with Run(options.out, write({"answer": facts})) as folder:
+        folder.event("questions begin", n=len(questions))
+        watch = asyncio.create_task(_show(progress, len(questions)))
+        try:
+            concurrent = {"concurrent": options.concurrency} if options.concurrency else {}
+            records = await answer_all(
+                questions, method, model, sources, name=options.method, progress=progress, **concurrent
+            )
+        finally:
+            watch.cancel()
+        asked = [record for record in records if record.answer.outcome != "not-asked"]
+        folder.event("questions end", asked=len(asked), failed=progress.failures)
+        told = _write(folder, options, facts, asked)
+    return _tell(options, told, records, progress)
+
+
+def _facts(
+    options: argparse.Namespace, questions: Sequence[Question], model: Model, sources: Sequence[Source]
+) -> dict[str, Any]:
+    """What the answers depend on."""
+    from tandem import __version__
+    from tandem.runs import file_hash
+
+    names = ("temperature", "gate", "top", "fetch", "target", "at_once", "turns", "shots", "context", "chat", "fit")
+    own = options.demonstrations
+    return {
+        "tandem": __version__,
+        "model": model.name,
+        "address": options.model,
+        "questions": str(options.question),
+        "questions_sha256": file_hash(Path(options.question)),
+        "limit": options.limit,
+        "items": len(questions),
+        "method": options.method,
+        "samples": options.n,
+        **{name: getattr(options, name) for name in names},
+        "max_tokens": options.max_tokens,
+        "seed": options.seed,
+        "allow": sorted(options.allow),
+        "demonstrations": f"{own.name} {file_hash(own)[:16]}" if own else "shipped",
+        "sources": [source.name for source in sources] if options.method in WITH_SOURCES else [],
+    }
+
+
+async def _show(progress: Progress, total: int) -> None:
+    """A line now and then, on a terminal a live one."""
+    import asyncio
+    import time
+
+    from tandem.cli.progress import BETWEEN_LINES
+
+    begun, live = time.monotonic(), sys.stderr.isatty()
+    try:
+        while True:
+            await asyncio.sleep(0.2 if live else BETWEEN_LINES)
+            parts = [f"{count(progress.done)}/{count(total)}"]
+            if progress.scored:
+                parts.append(f"{progress.right / progress.scored:.1%} right so far")
+            if progress.failures:
+                parts.append(f"{count(progress.failures)} failed")
+            if progress.look_ups_failed:
+                parts.append(f"{count(progress.look_ups_failed)} look-ups failed")
+            if progress.done:
+                left = (time.monotonic() - begun) / progress.done * (total - progress.done)
+                parts.append(f"{duration(left)} left")
+            line = " · ".join(parts)
+            print(f"\r\x1b[K{line}" if live else line, end="" if live else "\n", file=sys.stderr, flush=True)
+    finally:
+        if live:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What is told of a run."""
+
+    rows: tuple[tuple[Cell, ...], ...]
+    """Lines of the table of figures."""
+    records: Sequence[Record]
+    """What the figures rest on."""
+    note: str = ""
+    """How they were measured."""
+    warning: str = ""
+    """What could not be measured."""
+
+
+def _measured(options: argparse.Namespace, asked: Sequence[Record]) -> _Measured:
+    """The figures of a run; a calibrator is fitted first, and measured on the other questions."""
+    if options.method != "calibrated":
+        return _Measured((figures.row(options.method, asked),) if asked else (), asked)
+    known = sum(record.right is not None for record in asked)
+    first = options.fit or max(1, round(known * FIT))
+    try:
+        calibrator, _, rest = fitted(asked, first)
+    except UserError as e:
+        plain = [uncalibrated(record) for record in asked]
+        return _Measured((figures.row("cot-sc", plain),) if asked else (), plain, warning=f"{e.where}: {e.problem}")
+    plain = [uncalibrated(record) for record in rest]
+    note = (
+        f"Fitted on the first {count(first)} of {count(known)} questions with known answers, measured on the other "
+        f"{count(len(rest))}. Weights: probability {calibrator.probability:.3g}, cubed coverage "
+        f"{calibrator.coverage:.3g}, intercept {calibrator.intercept:.3g}."
+    )
+    return _Measured((figures.row("calibrated", rest), figures.row("cot-sc, the same", plain)), rest, note)
+
+
+def _write(folder: Run, options: argparse.Namespace, facts: Mapping[str, Any], records: Sequence[Record]) -> _Measured:
+    """Items, results, report."""
+    import json
+
+    from tandem import report
+    from tandem.runs import write_whole
+
+    told = _measured(options, records)
+    of = {record.question.id: record for record in [*records, *told.records]}
+    lines = [json.dumps(of[id].to_json(), ensure_ascii=False) for id in sorted(of)]
+    write_whole(options.out / ITEMS, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+    figured = (figures.accuracy(told.records), figures.token_f1(told.records), figures.auc(told.records))
+    table = Table(
+        "Figures", figures.COLUMNS, told.rows, " ".join(filter(None, (figures.NOTE, told.note, told.warning)))
+    )
+    shown = tuple((key, str(value)) for key, value in facts.items() if value not in (None, "", []))
+    results = Results(
+        f"{options.method}: {count(len(records))} questions",
+        f"Answered by {options.model}" + (f" with {', '.join(facts['sources'])}." if facts["sources"] else "."),
+        tuple(each for each in figured if each),
+        (
+            Section("figures", "Figures", items=(table,)),
+            *figures.sections(options.method, told.records),
+            Section("settings", "Settings", items=(Table("Settings", ("setting", "value"), shown),)),
+        ),
+    )
+    folder.write_results(results)
+    report.write(options.out)
+    return told
+
+
+def _tell(options: argparse.Namespace, told: _Measured, records: Sequence[Record], progress: Progress) -> int:
+    """The figures to paste, and what is missing; status 1 then."""
+    from tandem.cli.evaluate import markdown
+
+    if told.rows:
+        print(markdown(Table("Figures", figures.COLUMNS, told.rows)))
+    if told.note:
+        print(told.note)
+    for what, counts in figures.summary(told.records).items():
+        if words := ", ".join(f"{count(n)} {outcome}" for outcome, n in counts.items() if n):
+            print(f"{what}: {words}")
+    print(f"Items: {options.out / ITEMS} · report: {options.out / 'report.html'}")
+    if told.warning:
+        print(f"{told.warning}; give --fit N", file=sys.stderr)
+    if progress.failures:
+        kinds = Counter(r.answer.facts["kind"] for r in records if r.answer.outcome == "failed")
+        words = ", ".join(f"{kind} {count(n)}" for kind, n in kinds.most_common())
+        print(f"{count(progress.failures)} questions failed ({words}); --retry-failed asks again", file=sys.stderr)
+    if progress.look_ups_failed:
+        problem = f"{count(progress.look_ups_failed)} look-ups failed: answers lack what these sources would have said"
+        print(f"{problem}; --retry-failed asks again", file=sys.stderr)
+    if progress.not_asked:
+        print(f"{count(progress.not_asked)} questions were not asked: the budget is spent", file=sys.stderr)
+    return 1 if progress.failures or progress.look_ups_failed or progress.not_asked or told.warning else 0
