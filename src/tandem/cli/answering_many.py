@@ -165,7 +165,7 @@ def _write(folder: Run, options: argparse.Namespace, facts: Mapping[str, Any], r
     )
     shown = tuple((key, str(value)) for key, value in facts.items() if value not in (None, "", []))
     results = Results(
-        f"{options.method}: {count(len(records))} questions",
+        f"{options.method}: {count(len(records))} question{'s' * (len(records) != 1)}",
         f"Answered by {options.model}" + (f" with {', '.join(facts['sources'])}." if facts["sources"] else "."),
         tuple(each for each in figured if each),
         (

@@ -18,6 +18,7 @@ from tandem.reason import kinds
 from tandem.reason.running import LACKING, Record
 from tandem.results import Cell, Example, Figure, Section, Table
 from tandem.stats import Interval, bootstrap, proportion
+from tandem.text import count
 
 EXAMPLES = 4
 """Worked answers in a report."""
@@ -117,17 +118,19 @@ def row(name: str, records: Sequence[Record]) -> tuple[Cell, ...]:
         fixed,
         silent,
         failed,
-        round(read),
-        round(written),
+        f"{count(read)} + {count(written)}",
         len(records),
     )
 
 
-COLUMNS = ("method", "score", "token F1", "AUC", "fixed / broken", "no answer", "failed", "tokens read", "written", "n")
+COLUMNS = ("method", "score", "token F1", "AUC", "fixed / broken", "no answer", "failed", "tokens", "n")
 """Of a table of methods; tokens are means over questions."""
 
 
-NOTE = "AUC: mean accuracy over coverage. Fixed / broken: of the questions looked at again. Tokens are per question."
+NOTE = (
+    "AUC: mean accuracy over coverage. Fixed / broken: of the questions looked at again. "
+    "Tokens: read and written for a question."
+)
 """What the columns mean."""
 
 
