@@ -58,7 +58,7 @@ def index(
     seen = {file.key for file in files}
     owner = {content: key for key, content in held.items() if key not in seen and Path(key).exists()}
     owner |= {file.content: file.key for file in files if held.get(file.key) == file.content}
-    for file in files:
+    for file in sorted(files, key=lambda file: file.key not in held):
         owner.setdefault(file.content, file.key)
     with confined or Confined() as child:
         for file in files:

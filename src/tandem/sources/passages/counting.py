@@ -1,8 +1,8 @@
 """How often each word stands in each text: many texts at once, in arrays; the rules are those of `words`.
 
 A batch of texts becomes one array of characters; words are told apart by a table, numbered by Arrow's hash table, and
-counted by sorting (number of the word, number of the text) pairs. Only different words become Python objects. 1.2 s for
-100,000 passages of 100 words on one core. Rejected: a regular expression and a dictionary per text (4 times as long).
+counted by sorting (number of the word, number of the text) pairs: 51,000 passages of 100 ASCII words in a second of one
+core, 26,000 of others. Rejected: a regular expression and a counter for each text (38,000, and nothing is numbered yet).
 """
 
 from __future__ import annotations

@@ -9,11 +9,12 @@ folder). Vectors are stored as 16-bit floats and compared in 32 bits, a stretch 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from tandem.errors import UserError
@@ -43,6 +44,7 @@ class SentenceTransformer:
     def __init__(self, model: str) -> None:
         """`model` is a folder, or a name on the hub. Raises UserError when it cannot be had."""
         try:
+            import torch
             from sentence_transformers import SentenceTransformer as Model
         except ImportError as e:
             remedy = "pip install 'tandem-llm[dense]'"
@@ -52,13 +54,19 @@ class SentenceTransformer:
         except (OSError, ValueError) as e:
             problem = f"cannot be loaded ({str(e).splitlines()[0]})"
             raise UserError(problem, where=f"encoder {model}", remedy="name a folder with a model") from e
-        self.name = f"sentence-transformers:{Path(model).name}"
-        self.width = int(self._model.get_sentence_embedding_dimension() or 0)
+        state = xxhash.xxh3_64()
+        for name, weights in sorted(self._model.state_dict().items()):
+            state.update(name.encode())
+            state.update(weights.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        self.name = f"{Path(model).name}@{state.hexdigest()}"  # not the path: another model may lie there one day
+        self.width = self._encode(self._model.encode_query, ["width"]).shape[1]
 
     def encode(self, texts: Sequence[str], *, query: bool) -> F32:
-        """Vectors, on the device that the library chooses."""
-        vectors: Any = self._model.encode(list(texts), convert_to_numpy=True, show_progress_bar=False)
-        return np.asarray(vectors, np.float32)
+        """Vectors, on the device that the library chooses, with the prompts that the model has for each kind."""
+        return self._encode(self._model.encode_query if query else self._model.encode_document, texts)
+
+    def _encode(self, encode: Callable[..., Any], texts: Sequence[str]) -> F32:
+        return np.asarray(encode(list(texts), convert_to_numpy=True, show_progress_bar=False), np.float32)
 
 
 class Vectors:

@@ -55,7 +55,7 @@ class About:
     @classmethod
     def from_json(cls, data: bytes) -> About:
         """The inverse."""
-        return cls(**json.loads(data))
+        return cls(**json.loads(data.decode()))
 
 
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(About)}

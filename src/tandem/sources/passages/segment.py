@@ -80,7 +80,7 @@ class Segment:
 
     def owner(self, passage: int) -> int:
         """The document a passage belongs to."""
-        return int(np.searchsorted(self.document_first, passage, side="right")) - 1
+        return int(self.document_first.searchsorted(np.uint32(passage), "right")) - 1  # of its type: a copy else
 
     def passage(self, number: int) -> Passage:
         """A passage."""
