@@ -2,7 +2,7 @@
 
 A batch of texts becomes one array of characters; words are told apart by a table, numbered by Arrow's hash table, and
 counted by sorting (number of the word, number of the text) pairs: 51,000 passages of 100 ASCII words in a second of one
-core, 26,000 of others. Rejected: a regular expression and a counter for each text (38,000, and nothing is numbered yet).
+core, 26,000 of others. Rejected: a regular expression and a counter for each text (38,000, nothing numbered yet).
 """
 
 from __future__ import annotations

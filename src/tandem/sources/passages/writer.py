@@ -203,12 +203,11 @@ class Writer:
         name = f"segment-{self.header.serial:06d}"
         with atomic_folder(self.folder / name) as folder:
             merge([Segment(self.folder / piece.name, piece.gone) for piece in chosen], folder)
-        self._replace([*pieces[:first], _piece(Segment(self.folder / name), 0)])
+        self._replace([*pieces[:first], _piece(Segment(self.folder / name), 0)], self.header.identity)
 
-    def _replace(self, pieces: Sequence[Piece]) -> None:
+    def _replace(self, pieces: Sequence[Piece], identity: str = "") -> None:
         segments = [Segment(self.folder / piece.name, piece.gone) for piece in pieces]
-        settings = self.header.settings
-        identity = fingerprint([repr(settings), *content(segments)])
+        identity = identity or fingerprint([repr(self.header.settings), *content(segments)])
         self.header = replace(self.header, pieces=tuple(pieces), identity=identity)
         self.header.write(self.folder)
         self._segments, self._where = segments, _Where(segments)
