@@ -21,7 +21,12 @@ WROTE, BRELL, KARO = (
     "Mira Tal was born in Karo.",
 )
 CLAIM = Question(
-    "claim", "Mira Tal was born in Brell.", ("REFUTES",), ("SUPPORTS", "REFUTES", "NOT ENOUGH INFO"), (), {"answer": "label"}
+    "claim",
+    "Mira Tal was born in Brell.",
+    ("REFUTES",),
+    ("SUPPORTS", "REFUTES", "NOT ENOUGH INFO"),
+    (),
+    {"answer": "label"},
 )
 CHOICE = Question("choice", "Where was Mira Tal born?", ("B",), ("In Brell", "In Karo", "In Tolk"))
 

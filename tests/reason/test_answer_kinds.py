@@ -47,7 +47,15 @@ def test_labels_of_signs_and_articles_are_read():
 
 @pytest.mark.parametrize(
     ("written", "letter"),
-    [("B", "B"), ("(b)", "B"), ("B) Vitamin C", "B"), ("Vitamin C", "B"), ("vitamin c.", "B"), ("D", ""), ("Vitamin K", "")],
+    [
+        ("B", "B"),
+        ("(b)", "B"),
+        ("B) Vitamin C", "B"),
+        ("Vitamin C", "B"),
+        ("vitamin c.", "B"),
+        ("D", ""),
+        ("Vitamin K", ""),
+    ],
 )
 def test_an_option_is_read_by_letter_or_text_and_none_beyond_the_choices(written, letter):
     assert read(VITAMINS, written) == letter
@@ -70,7 +78,12 @@ def test_a_short_answer_is_the_first_line_without_its_full_stop_or_marks():
 
 def test_an_alias_counts_as_right():
     question = Question("s", "Where?", ("Karo", "Karo on Zell"))
-    assert [kinds.of(question).right(each, question) for each in ("the Karo", "karo on zell", "Tolk", "")] == [1, 1, 0, 0]
+    assert [kinds.of(question).right(each, question) for each in ("the Karo", "karo on zell", "Tolk", "")] == [
+        1,
+        1,
+        0,
+        0,
+    ]
 
 
 def test_sentences_agree_from_half_of_their_words_on():

@@ -124,7 +124,8 @@ def read(question: Question, came: Completion, begun: str = "") -> Chain:
         return Chain((), "", "refused", _mean(came))
     cue = _cue(came.text)
     if cue is not None:
-        steps = split_steps(f"{begun} {came.text[: cue.start()]}")
+        before = _ANSWER.split(came.text, 1)[0]  # up to the first cue, where it changed its mind
+        steps = split_steps(f"{begun} {before}")
         return _answered(steps, came, came.text[cue.end() :], cue.end(), question)
     steps = split_steps(f"{begun} {came.text}")
     if came.finish == "length" and len(steps) > 1 and not steps[-1].endswith((".", "!", "?")):
