@@ -1,0 +1,136 @@
+import gzip
+import json
+
+import pytest
+
+from tandem.errors import UserError
+from tandem.reason import kinds, question_file
+from tandem.reason.running import without_gold
+
+
+def written(folder, *rows, name="questions.jsonl"):
+    file = folder / name
+    lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
+    data = "".join(f"{line}\n" for line in lines).encode()
+    file.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return file
+
+
+def read(folder, *rows, **how):
+    return question_file.read(written(folder, *rows, **how))
+
+
+@pytest.mark.parametrize("name", ["q.jsonl", "q.jsonl.gz"])
+def test_only_a_question_is_needed_and_its_line_is_its_id(tmp_path, name):
+    one, two = read(tmp_path, {"question": "Where?"}, "", {"question": " Who? "}, name=name)
+    assert [(q.id, q.text, q.answers) for q in (one, two)] == [("1", "Where?", ()), ("3", "Who?", ())]
+
+
+def test_answers_and_aliases_are_all_accepted_each_once(tmp_path):
+    (q,) = read(
+        tmp_path, {"question": "?", "answer": "Karo", "answers": ["Karo", "Karo on Zell"], "aliases": ["the Karo"]}
+    )
+    assert q.answers == ("Karo", "Karo on Zell", "the Karo")
+
+
+@pytest.mark.parametrize(("answer", "letter"), [(1, "B"), ("B", "B"), ("In Karo", "B"), ("b", "B")])
+def test_the_answer_of_a_choice_is_an_index_a_letter_or_a_text(tmp_path, answer, letter):
+    (q,) = read(tmp_path, {"question": "?", "choices": ["In Brell", "In Karo"], "answer": answer})
+    assert kinds.gold(q) == (letter,)
+
+
+def test_an_index_means_a_place_even_where_options_are_letters_or_numbers(tmp_path):
+    one, two = read(
+        tmp_path,
+        {"question": "?", "choices": ["K", "C", "D", "A"], "answer": 3},
+        {"question": "?", "choices": ["3", "2", "1", "0"], "answer": 3},
+    )
+    assert kinds.gold(one) == kinds.gold(two) == ("D",)
+
+
+def test_a_claim_has_the_usual_labels_or_its_own(tmp_path):
+    one, two, three = read(
+        tmp_path,
+        {"claim": "It is.", "label": "REFUTES"},
+        {"claim": "It is.", "choices": ["true", "false"], "label": "true"},
+        {"claim": "It is.", "choices": ["true", "false"], "label": 1},
+    )
+    assert (kinds.of(one).name, one.choices) == ("label", question_file.LABELS)
+    assert (two.answers, three.answers) == (("true",), ("false",))
+
+
+def test_paragraphs_keep_their_titles_and_lose_the_marks_of_gold(tmp_path):
+    (q,) = read(
+        tmp_path, {"question": "?", "answer": "x", "paragraphs": [{"title": "T", "text": "Words.", "kind": "gold"}]}
+    )
+    assert (q.context, q.meta["titles"]) == (("Words.",), ["T"])
+    seen = without_gold(q)
+    assert (seen.answers, seen.meta) == ((), {"titles": ["T"]})
+
+
+def test_a_table_becomes_a_passage_and_the_answer_a_sentence(tmp_path):
+    (q,) = read(tmp_path, {"question": "?", "page_title": "Inns", "table": [["Inn", "Rooms"], ["Heron", 12]]})
+    assert q.context == ("Inns | Inn | Rooms | Heron | 12",)
+    assert kinds.of(q).name == "sentence"
+
+
+BAD = {
+    "no JSON": "{",
+    "no object": "[1]",
+    "no text": {"question": "  "},
+    "text as a number": {"question": 3},
+    "answer beyond the choices": {"question": "?", "choices": ["a", "b"], "answer": 2},
+    "answer none of the choices": {"question": "?", "choices": ["x", "y"], "answer": "z"},
+    "label none of the labels": {"claim": "It is.", "label": "MAYBE"},
+    "answer as a list": {"question": "?", "answer": ["a", "b"]},
+    "answer true": {"question": "?", "answer": True},
+    "one choice": {"question": "?", "choices": ["x"]},
+    "an empty choice": {"question": "?", "choices": ["x", " "]},
+    "choices no texts": {"question": "?", "choices": [1, 2]},
+    "unknown kind": {"question": "?", "kind": "essay"},
+    "a letter without choices": {"question": "?", "kind": "letter"},
+    "paragraphs without text": {"question": "?", "paragraphs": [{"title": "T"}]},
+    "table no rows": {"question": "?", "table": ["a"]},
+    "nested too deep": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("row", BAD.values(), ids=BAD)
+def test_a_row_that_does_not_fit_is_named_with_its_line(tmp_path, row):
+    with pytest.raises(UserError, match=r"1 of 2 rows cannot be used:\n  line 2: \S"):
+        read(tmp_path, {"question": "fine?"}, row)
+
+
+def test_all_bad_rows_are_named_at_once(tmp_path):
+    with pytest.raises(UserError) as raised:
+        read(tmp_path, *[{"question": "?", "id": str(n)} for n in range(5)], *["{"] * 13)
+    assert "13 of 18 rows" in str(raised.value)
+    assert [f"line {n}: is not JSON" in str(raised.value) for n in range(6, 16)] == [True] * 10
+    assert "and lines 16, 17, 18" in str(raised.value)
+
+
+def test_an_id_that_occurs_twice_is_a_bad_row(tmp_path):
+    with pytest.raises(UserError, match="line 2: the id 'x' occurs twice"):
+        read(tmp_path, {"question": "?", "id": "x"}, {"question": "!", "id": "x"})
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n"])
+def test_a_file_without_questions_is_an_error(tmp_path, data):
+    (tmp_path / "q.jsonl").write_bytes(data)
+    with pytest.raises(UserError, match="holds no questions"):
+        question_file.read(tmp_path / "q.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("q.jsonl.gz", b"not gzip"), ("q.jsonl.gz", gzip.compress(b'{"question": "?"}')[:-9]), ("q.jsonl", b"\xff\xfe")],
+)
+def test_a_file_that_cannot_be_read_says_so(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError, match="cannot be read"):
+        question_file.read(tmp_path / name)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
+    (tmp_path / "q.jsonl").write_bytes(b'\xef\xbb\xbf{"question": "?"}')
+    assert len(question_file.read(tmp_path / "q.jsonl")) == 1
