@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from reasoning_sample import answered, ends, model
+from reasoning_sample import answered, model
 
 from tandem.errors import UserError
 from tandem.evaluate.multiple_choice.overlap import overlaps
+from tandem.lm.scripted import Rule
 from tandem.reason import kinds
 from tandem.reason.chains import Asking
 from tandem.reason.chains import read as read_chain
@@ -126,7 +127,7 @@ def test_a_file_without_examples_is_an_error(tmp_path):
 
 
 def test_a_model_that_writes_as_the_shipped_examples_do_is_understood():
-    lm = model(ends("Steps:\n1.", " x.\nAnswer: x"), text=False)
+    lm = model(Rule((" x.\nAnswer: x",)), text=False)
     for d in ALL:
         answered(cot, replace(d.question, answers=()), lm, asking=Asking((d,)))
         (prompt, _, _) = lm.calls[0]
