@@ -251,6 +251,8 @@ PROGRAM = {"task_id": "H/1", "completion": "return 1", "passed": False, "outcome
 ANSWER = {"id": "a", "messages": [{"role": "user", "content": "Hi"}], "answers": [{"text": "Hello", "finish": "stop"}]}
 FAILED = {"id": "a", "prompt": "p", "error": {"kind": "rate-limit", "message": "slow down"}}
 RECIPE = {"id": "c1", "answer": 1, "predictions": [1, 0, 1], "system": "after", "logprobs": [-2.0, -1.0]}
+PRODUCT = {"id": "1x1 4x4", "question": "Multiply 4 by 4.", "gold": 16, "written": "= 12", "answer": 12, "right": 0.0}
+OUTPUTS = {"id": 0, "instruction": "Hi", "output_1": "of the baseline", "output_2": "of the model", "preference": 1.7}
 WRITTEN = {"id": "t/1/after", "system": "after", "answer": "first", "written": " first", "right": True}
 
 
@@ -263,6 +265,9 @@ WRITTEN = {"id": "t/1/after", "system": "after", "answer": "first", "written": "
         (FAILED, ("a", None, "error: rate-limit", "p", "slow down", "")),
         (RECIPE, ("c1", True, "", "", "B", "B")),
         (WRITTEN, ("t/1/after", True, "", "", " first", "")),
+        (PRODUCT, ("1x1 4x4", False, "", "Multiply 4 by 4.", "= 12", "16")),
+        (OUTPUTS, ("0", None, "", "Hi", "of the model", "")),
+        ({"id": 4, "gold": 16, "prediction": 12}, ("4", False, "", "", "12", "16")),
         ({"id": 3, "gold": ["x", "y"], "score": 0.5}, ("3", None, "", "", "", "x / y")),
         ({"id": "e", "acc": 1.0, "prediction": "x", "gold": "x"}, ("e", True, "", "", "x", "x")),
     ],
@@ -275,6 +280,10 @@ def test_the_margin_is_between_the_best_right_and_the_best_wrong_choice():
     assert margin(CHOICE) == pytest.approx(-0.5) and margin(RECIPE) == pytest.approx(1.0)
     assert margin(CHOICE | {"gold": [0, 1]}) is None and margin(CHOICE | {"logprobs": [None, -1.0]}) is None
     assert dict(scalars(CHOICE))["margin"] == pytest.approx(-0.5)
+
+
+def test_whole_numbers_are_letters_only_where_there_are_choices():
+    assert dict(scalars(CHOICE))["gold"] == "B" and dict(scalars(PRODUCT))["gold"] == 16
 
 
 @given(st.lists(st.integers(0, 6), max_size=30), st.lists(st.integers(0, 6), max_size=30))

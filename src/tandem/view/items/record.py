@@ -17,14 +17,14 @@ IDS = ("id", "task_id", "question_id")
 VERDICTS = ("correct", "right", "passed", "acc", "em", "exact_match")
 """Fields that say right or wrong: true, false, 1 or 0."""
 PROMPTS = ("prompt", "question", "instruction", "input", "messages", "claim", "source", "text")
-OUTPUTS = (
-    *("completion", "written", "output", "response", "output_1", "output_2", "answers", "answer", "explanation"),
+OUTPUTS = (  # output_1 is AlpacaEval's baseline, output_2 what the measured model wrote
+    *("completion", "written", "output", "response", "output_2", "output_1", "answers", "answer", "explanation"),
     *("judgment", "judgments", "raw_completion", "result", "feedback", "seen_feedback"),
 )
 WRITTEN = ("completion", "written")
 GOLDS = ("gold", "reference", "references", "expected", "label", "target", "canonical_solution")
 LETTERED = ("gold", "prediction", "answer")
-"""Whole numbers here are places among choices, and are named by letter."""
+"""Whole numbers here are places among choices, and are named by letter, where a record has choices."""
 SHORT = 64
 """Characters of the longest text that is taken for a name."""
 
@@ -58,6 +58,11 @@ def number(value: Any) -> float | None:
     except OverflowError:
         return None
     return made if math.isfinite(made) else None
+
+
+def lettered(record: Record) -> bool:
+    """Whether whole numbers are places among choices; else they are numbers, such as the product of a multiplication."""
+    return isinstance(record.get("choices"), list) or isinstance(record.get("logprobs"), list)
 
 
 def right_choices(record: Record) -> tuple[int, ...]:
@@ -120,6 +125,7 @@ def margin(record: Record) -> float | None:
 
 def scalars(record: Record) -> Iterator[tuple[str, float | str]]:
     """What a record can be filtered and sorted by: numbers and short texts, some of them derived."""
+    places = LETTERED if lettered(record) else ()
     for name, value in record.items():
         kind = type(value)
         if kind is float:
@@ -131,7 +137,7 @@ def scalars(record: Record) -> Iterator[tuple[str, float | str]]:
         elif kind is bool:
             yield name, "true" if value else "false"
         elif kind is int and name != "id":
-            if name in LETTERED:
+            if name in places:
                 yield name, letter(value)
             elif (known := number(value)) is not None:
                 yield name, known
@@ -185,6 +191,8 @@ def prompt(record: Record) -> str:
 def output(record: Record) -> str:
     """What was answered, in words: the choice taken, or the text."""
     choices, said = record.get("choices"), chosen(record)
+    if said is not None and not lettered(record):
+        return str(said)
     if said is not None:
         known = isinstance(choices, list) and 0 <= said < len(choices)
         return f"{letter(said)}  {choices[said]}" if known and isinstance(choices, list) else letter(said)
@@ -207,7 +215,7 @@ def output(record: Record) -> str:
 def gold(record: Record) -> str:
     """The right answer, in words; empty where the record does not hold it."""
     choices, right = record.get("choices"), right_choices(record)
-    if right:
+    if right and lettered(record):
         known = choices if isinstance(choices, list) else []
         return " / ".join(f"{letter(r)}  {known[r]}" if 0 <= r < len(known) else letter(r) for r in right)
     for name in GOLDS:
