@@ -1,0 +1,418 @@
+import asyncio
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tandem.cli.main import main
+from tandem.store import Store
+
+sys.path.append(str(Path(__file__).parents[1]))
+from loopback_server import Act, LoopbackServer
+
+RULES = r"""
+[[rule]]
+matches = "Step: The Lamp of Orn was written by Mira Tal.\nCheck:$"
+answers = " Who wrote The Lamp of Orn?"
+[[rule]]
+matches = "Step: Mira Tal was born in Brell.\nCheck:$"
+answers = " Where was Mira Tal born?"
+[[rule]]
+matches = "Check: Who wrote The Lamp of Orn\\?\nFinding:$"
+answers = " The Lamp of Orn was written by Mira Tal."
+[[rule]]
+matches = "Check: Where was Mira Tal born\\?\nFinding:$"
+answers = " Mira Tal was born in Karo."
+[[rule]]
+matches = "2. Mira Tal was born in Karo.\nAnswer:$"
+answers = " Karo"
+[[rule]]
+matches = "town was the author of The Lamp of Orn born\\?\nSteps:\n1.$"
+answers = [
+    " The Lamp of Orn was written by Mira Tal.\n2. Mira Tal was born in Brell.\nAnswer: Brell",
+    " I think so.\nAnswer: Karo",
+    " It was Tolk.\nAnswer: Tolk",
+    " It was Miro.\nAnswer: Miro",
+    " No idea.",
+]
+[[rule]]
+matches = "(Zell|Orn) be\\?\nSteps:\n1.$"
+answers = " The answer is known.\nAnswer: \\1"
+[[rule]]
+contains = "broken"
+fails = "server"
+[[rule]]
+matches = "Thought 1:$"
+answers = " I know.\nAction 1: finish[Karo]"
+[[rule]]
+answers = ""
+"""
+LAMP = "In which town was the author of The Lamp of Orn born?"
+CARDS = [
+    ("Who wrote The Lamp of Orn?", "The Lamp of Orn was written by Mira Tal."),
+    ("Where was Mira Tal born?", "Mira Tal was born in Karo, a town on the river Zell."),
+]
+KNOWN = [{"id": f"z{i}", "question": f"What may {i} Zell be?", "answer": "Zell"} for i in range(4)]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("rules.toml").write_text(RULES)
+    Path("cards.jsonl").write_text("".join(json.dumps({"front": f, "back": b}) + "\n" for f, b in CARDS))
+    return tmp_path
+
+
+@pytest.fixture
+def answer(place, capsys):
+    def run(*arguments, rows=None):
+        if rows is not None:
+            Path("q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            arguments = ("q.jsonl", *arguments)
+        model = () if "--model" in arguments else ("--model", "scripted:rules.toml")
+        status = main(["answer", *arguments, *model])
+        shown = capsys.readouterr()
+        return status, shown.out, shown.err
+
+    return run
+
+
+def items(folder):
+    return [json.loads(line) for line in (Path(folder) / "answers-items.jsonl").read_text().splitlines()]
+
+
+CARDS_ASKED = ("--source", "flashcards:cards.jsonl")
+
+
+def test_one_question_is_answered_with_its_steps_and_places_to_look_at(answer):
+    status, out, err = answer(LAMP, *CARDS_ASKED)
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [
+        "Karo",
+        "  1. The Lamp of Orn was written by Mira Tal. [1]",
+        "  2. Mira Tal was born in Karo. (corrected) [2]",
+        "  [1] cards.jsonl:1",
+        "      The Lamp of Orn was written by Mira Tal.",
+        "  [2] cards.jsonl:2",
+        "      Mira Tal was born in Karo, a town on the river Zell.",
+    ]
+
+
+def test_explained_it_shows_samples_vote_gate_checks_findings_and_edits_in_words(answer):
+    _, out, _ = answer(LAMP, *CARDS_ASKED, "--explain")
+    told = out.partition("\n\n")[0]
+    for line in (
+        "chains     5 at temperature 0.7",
+        "  1        Brell",
+        "  5        (unparsed)",
+        "gate       count 1 is below 3: looked up",
+        "step       Mira Tal was born in Brell.",
+        "  check    Where was Mira Tal born?",
+        "  edited   Mira Tal was born in Karo.",
+        "answer     Karo",
+    ):
+        assert line in told.splitlines(), told
+    assert not any(mark in told for mark in ("{", "}", "['", "fingerprint", "\x1b"))
+    assert max(map(len, told.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("width", [36, *(pytest.param(n, marks=pytest.mark.slow) for n in (60, 120))])
+def test_on_a_terminal_lines_keep_to_its_width_and_edits_have_a_colour(place, width):
+    out = on_a_terminal([LAMP, *CARDS_ASKED, "--explain"], width)
+    plain = out.replace("\x1b[0m", "")
+    for code in ("\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[1m"):
+        plain = plain.replace(code, "")
+    assert "\x1b[32m" in out and "\x1b" not in plain
+    assert max(len(line) for line in plain.splitlines()) <= width
+    assert "\x1b" not in on_a_terminal([LAMP, *CARDS_ASKED, "--explain"], width, NO_COLOR="1")
+
+
+def on_a_terminal(arguments, width, **environment):
+    controller, terminal = pty.openpty()
+    environment = os.environ | {"COLUMNS": str(width), **environment}
+    command = [sys.executable, "-m", "tandem.cli.main", "answer", *arguments, "--model", "scripted:rules.toml"]
+    with subprocess.Popen(command, stdout=terminal, stderr=terminal, env=environment) as process:
+        os.close(terminal)
+        shown = b""
+        while True:
+            try:
+                shown += (part := os.read(controller, 1 << 16))
+            except OSError:
+                break
+            if not part:
+                break
+    os.close(controller)
+    assert process.returncode == 0, shown.decode()
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_a_model_cannot_steer_the_terminal(answer, place):
+    Path("rules.toml").write_text('[[rule]]\nanswers = "\\u001b[2Jgone\\u0007"\n')
+    _, out, _ = answer("?", "--method", "standard", "--explain")
+    assert "\x1b" not in out and "\x07" not in out
+
+
+def test_a_file_becomes_items_figures_and_a_report_that_can_be_compared(answer, capsys):
+    rows = [{"id": "lamp", "question": LAMP, "answer": "Karo", "aliases": ["Karo on Zell"]}, *KNOWN]
+    status, out, err = answer("--out", "edited", *CARDS_ASKED, rows=rows)
+    assert (status, err) == (0, "")
+    assert "1 / 0 of 1" in out and "2 found" in out
+    first = items("edited")[0]
+    assert (first["id"], first["gold"], first["accepted"], first["answer"], first["right"]) == (
+        "lamp", "Karo", ["Karo on Zell"], "Karo", 1.0,
+    )  # fmt: skip
+    assert first["trace"]["name"] == "verify-and-edit"
+    assert Path("edited/report.html").exists() and Path("edited/results.json").exists()
+    assert answer("--out", "plain", "--method", "cot-sc", rows=rows)[0] == 0
+    assert main(["compare", "plain", "edited"]) == 0
+    shown = capsys.readouterr().out
+    assert "1 fixed, 0 broken" in shown
+    assert "plain: Brell · edited: Karo · gold: Karo" in shown
+
+
+def test_options_and_what_was_chosen_are_shown_when_runs_are_compared(answer, capsys):
+    rows = [{"id": "c", "question": "Where?", "choices": ["x", "y"], "answer": 1}]
+    for name, said in (("one", "A"), ("two", "B")):
+        Path("rules.toml").write_text(f'[[rule]]\nanswers = "Answer: {said}"\n')
+        assert answer("--method", "cot", "--out", name, rows=rows)[0] == 0
+    main(["compare", "one", "two"])
+    assert "one: A · two: B · gold: B" in capsys.readouterr().out
+
+
+def test_the_same_command_asks_nothing_again_and_writes_the_same(answer):
+    rows = [{"id": "lamp", "question": LAMP, "answer": "Karo"}]
+    answer("--out", "run", *CARDS_ASKED, rows=rows)
+    before = {name: Path("run", name).read_bytes() for name in ("answers-items.jsonl", "results.json")}
+    assert answer("--out", "run", *CARDS_ASKED, "--budget-calls", "0", rows=rows)[0] == 0
+    assert before == {name: Path("run", name).read_bytes() for name in before}
+
+
+def test_a_spent_budget_leaves_the_rest_unasked_and_the_run_goes_on_with_more(answer):
+    status, out, err = answer(
+        "--method", "cot", "--out", "run", "--budget-calls", "2", "--concurrency", "1", rows=KNOWN
+    )
+    assert status == 1 and "2 questions were not asked" in err
+    assert len(items("run")) == 2
+    status, _, _ = answer("--method", "cot", "--out", "run", "--budget-calls", "2", rows=KNOWN)
+    assert (status, len(items("run"))) == (0, 4)
+
+
+def test_a_question_whose_call_fails_is_told_and_does_not_count_as_wrong(answer):
+    status, out, err = answer(
+        "--method", "cot", "--out", "run", rows=[*KNOWN, {"id": "x", "question": "broken", "answer": "y"}]
+    )
+    assert status == 1 and "1 questions failed (server 1); --retry-failed asks again" in err
+    (failed,) = (item for item in items("run") if item["id"] == "x")
+    assert failed["outcome"] == "failed" and "right" not in failed
+    assert "100.0 %" in out
+
+
+@pytest.mark.slow  # its retries take seconds
+def test_a_source_that_is_down_is_told_and_the_run_is_not_whole(answer):
+    Path("sources.toml").write_text(
+        '[source.wiki]\naddress = "wikipedia:http://127.0.0.1:9/api.php"\ncontact = "a@example.org"\n'
+        '[domain.factual]\nabout = "all"\nsources = ["wiki"]\n'
+    )
+    status, _, err = answer(
+        "--out", "run", "--sources", "sources.toml", rows=[{"id": "lamp", "question": LAMP, "answer": "Karo"}]
+    )
+    assert status == 1
+    assert "2 look-ups failed: answers lack what these sources would have said" in err
+    (item,) = items("run")
+    assert [edit["outcome"] for edit in item["facts"]["edits"]] == ["source-failed"] * 2
+    assert "kept" in item["facts"]
+
+
+def test_nothing_found_is_told_apart_from_a_source_that_is_down(answer):
+    Path("cards.jsonl").write_text('{"front": "xyzzy", "back": "plugh"}\n')
+    status, out, err = answer("--out", "run", *CARDS_ASKED, rows=[{"id": "lamp", "question": LAMP, "answer": "Karo"}])
+    assert (status, err) == (0, "")
+    assert "sources: 2 nothing" in out and "steps: 2 no-evidence" in out
+
+
+def test_a_questions_own_paragraphs_are_a_source(answer):
+    paragraphs = [{"title": f"T{i}", "text": text, "kind": "gold"} for i, (_, text) in enumerate(CARDS)]
+    rows = [{"id": "lamp", "question": LAMP, "answer": "Karo", "paragraphs": paragraphs}]
+    assert answer("--out", "run", "--source", "dataset", rows=rows)[0] == 0
+    (item,) = items("run")
+    assert item["answer"] == "Karo"
+    assert {finding["place"].partition("#")[0] for finding in item["findings"]} == {"dataset:lamp"}
+    assert "gold" not in json.dumps(item["trace"])
+
+
+def test_the_calibrator_is_fitted_on_the_first_questions_and_told_so(answer):
+    Path("rules.toml").write_text(
+        "".join(
+            f'[[rule]]\nmatches = "{i} (Zell|Orn) be\\\\?\\nSteps:\\n1.$"\nlogprob = -{1 + i % 3}.0\n'
+            f'answers = " The river {"Zell" if i % 2 else "Mir"} is long.\\nAnswer: {"Zell" if i % 3 else "Orn"}"\n'
+            for i in range(8)
+        )
+    )
+    rows = [{"id": str(i), "question": f"What may {i} Zell be?", "answer": "Zell"} for i in range(8)]
+    status, out, err = answer(
+        "--method", "calibrated", "--out", "run", *CARDS_ASKED, "--samples", "2", "--fit", "5", rows=rows
+    )
+    assert (status, err) == (0, "")
+    assert "Fitted on the first 5 of 8 questions with known answers, measured on the other 3." in out
+    assert "| calibrated " in out and "| cot-sc, the same " in out
+    assert [("confidence" in item) for item in items("run")] == [False] * 5 + [True] * 3
+    status, out, err = answer(
+        "--method", "calibrated", "--out", "less", *CARDS_ASKED, "--samples", "2", "--fit", "8", rows=rows
+    )
+    assert status == 1 and "cannot be fitted on 8 of 8" in err and "| cot-sc " in out
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["standard", "cot", "cot-sc", "verbal", "react", "react-then-cot-sc", "cot-sc-then-react", "chain-of-knowledge"],
+)
+def test_every_method_has_a_name_on_the_command_line(answer, method):
+    needs = CARDS_ASKED if "react" in method or "knowledge" in method else ()
+    status, out, err = answer("--method", method, "--out", "run", *needs, rows=KNOWN)
+    assert status == 0, err
+    assert f"| {method} " in out
+
+
+WRONG = {
+    "no source": ([LAMP], "there is no source"),
+    "no method": ([LAMP, "--method", "magic"], "no method is called 'magic'"),
+    "no question": (["  ", "--method", "cot"], "is empty"),
+    "a gate of another score": ([LAMP, *CARDS_ASKED, "--gate", "share:3"], "--gate share:3"),
+    "an unknown gate": ([LAMP, *CARDS_ASKED, "--gate", "entropy"], "no gate is called 'entropy'"),
+    "a gate without a number": ([LAMP, *CARDS_ASKED, "--gate", "count:many"], "is no number"),
+    "no samples": ([LAMP, "--method", "cot-sc", "--samples", "0"], "--samples"),
+    "samples that agree": ([LAMP, "--method", "cot-sc", "--temperature", "0"], "--temperature"),
+    "a negative temperature": ([LAMP, "--method", "cot-sc", "--temperature", "-1"], "--temperature"),
+    "too many shots": ([LAMP, "--method", "cot", "--shots", "7"], "7 demonstrations"),
+    "no turns": ([LAMP, "--method", "react", *CARDS_ASKED, "--turns", "0"], "--turns"),
+    "a folder for one question": ([LAMP, "--method", "cot", "--out", "x"], "--out"),
+    "a calibrator of one question": ([LAMP, "--method", "calibrated", *CARDS_ASKED], "--method calibrated"),
+    "a missing file": (["none.jsonl", "--method", "cot", "--out", "x"], "no such file"),
+    "no source of that name": ([LAMP, "--source", "flashcads:cards.jsonl"], "did you mean"),
+    "a source twice": ([LAMP, *CARDS_ASKED, *CARDS_ASKED], "two sources are called"),
+    "the data set's paragraphs of a question without": ([LAMP, "--source", "dataset"], "has no paragraphs"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "told"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_is_told_with_its_place_before_anything_is_asked(answer, arguments, told):
+    status, out, err = answer(*arguments)
+    assert (status, out) == (2, "")
+    assert told in err and "→" in err and "Traceback" not in err
+
+
+def test_a_question_may_be_longer_than_a_files_name(answer):
+    status, out, _ = answer(f"{'Where? ' * 100} What may 3 Zell be?", "--method", "cot")
+    assert (status, out.splitlines()[0]) == (0, "Zell")
+
+
+def test_a_question_may_end_like_a_file(answer):
+    assert answer("What may Zell be? Not package.json", "--method", "cot")[0] == 1  # asked, and not understood
+
+
+def test_a_file_needs_a_folder_and_explains_nothing(answer):
+    assert "--out" in answer("--method", "cot", rows=KNOWN)[2]
+    assert "--explain" in answer("--method", "cot", "--out", "x", "--explain", rows=KNOWN)[2]
+
+
+def test_all_bad_rows_of_a_file_are_named(answer):
+    status, _, err = answer(
+        "--method", "cot", "--out", "x", rows=[*KNOWN, {"q": 1}, {"question": "?", "choices": ["x", "y"], "answer": 7}]
+    )
+    assert status == 2 and "line 5:" in err and "line 6: answer 7 is out of range" in err
+
+
+def test_other_settings_in_the_same_folder_are_an_error_that_shows_the_difference(answer):
+    answer("--method", "cot", "--out", "run", rows=KNOWN)
+    status, _, err = answer("--method", "cot", "--out", "run", "--shots", "1", rows=KNOWN)
+    assert status == 2 and "shots" in err
+
+
+def test_sources_that_a_method_does_not_use_are_told(answer):
+    assert "looks nothing up" in answer("What may 3 Zell be?", "--method", "cot", *CARDS_ASKED)[2]
+
+
+# ── Stopped and begun again ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def served(request):
+    """A model that writes chains that disagree, and takes a question through every step of editing."""
+    said, n = request.body["messages"][-1]["content"], request.body.get("n") or 1
+    number = said.partition("number ")[2].partition(".")[0]
+    if said.endswith("Steps:\n1."):
+        texts = [f"It is {number}{i}.\n2. So be it {number}.\nAnswer: town {i}" for i in range(n)]
+    elif said.endswith("Check:"):
+        texts = [f"What is {number}?"] * n
+    elif said.endswith("Finding:"):
+        texts = ["It is Karo."] * n
+    else:
+        texts = ["Karo"] * n
+    choices = [
+        {"index": i, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        for i, text in enumerate(texts)
+    ]
+    usage = {"prompt_tokens": 10, "completion_tokens": 5 * n, "total_tokens": 10 + 5 * n}
+    return Act(
+        delay=0.01, body={"id": "1", "object": "chat.completion", "model": "m", "choices": choices, "usage": usage}
+    )
+
+
+def command(url, out):
+    model = ("--model", f"{url}/v1#m", *(f"--allow={each}" for each in ("without-logprobs",)))
+    return [
+        *(sys.executable, "-m", "tandem.cli.main", "answer", "q.jsonl", "--source", "flashcards:cards.jsonl"),
+        *("--out", out, "--concurrency", "3", "--shots", "1", *model),
+    ]
+
+
+async def process(url, out):
+    return await asyncio.create_subprocess_exec(
+        *command(url, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"OPENAI_API_KEY": "k"}
+    )
+
+
+def recorded(path):
+    with Store(path, read_only=True) as store:
+        return len({record.request.body for record in store.records()})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
+def test_stopped_at_any_moment_the_same_command_asks_nothing_again_that_was_recorded(place, how):
+    rows = [{"id": f"q{i:02}", "question": f"Which town is number {i}.", "answer": "Karo"} for i in range(12)]
+    Path("q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    Path("cards.jsonl").write_text('{"front": "What is it?", "back": "It is Karo."}\n')
+
+    async def run():
+        async with LoopbackServer(served) as server:
+            whole = await process(server.url, "whole")
+            out, err = await whole.communicate()
+            assert whole.returncode == 0, err.decode()
+            needed = server.acts["ok"]
+            assert max(server.requests.values()) == 1
+            for stop_at in (needed // 4, needed // 3):
+                before, stopped = server.acts["ok"], await process(server.url, "stopped")
+                while server.acts["ok"] < before + stop_at and stopped.returncode is None:
+                    await asyncio.sleep(0.002)
+                stopped.send_signal(how)
+                _, err = await stopped.communicate()
+                if how == signal.SIGINT:
+                    assert stopped.returncode == 130 and b"the same command continues" in err, err
+            kept, before = recorded("stopped.answers.db"), server.acts["ok"]
+            last = await process(server.url, "stopped")
+            _, err = await last.communicate()
+            assert last.returncode == 0, err.decode()
+            assert 0 < kept < needed
+            assert server.acts["ok"] - before == needed - kept
+            again = await process(server.url, "stopped")
+            await again.communicate()
+            assert again.returncode == 0 and server.acts["ok"] - before == needed - kept
+
+    asyncio.run(run())
+    for name in ("answers-items.jsonl", "results.json"):
+        assert Path("stopped", name).read_bytes() == Path("whole", name).read_bytes()
