@@ -28,6 +28,7 @@ COMMANDS = {
     "metrics": "measure predictions in a file: exact match, F1, FEVER, BLEU, chrF++, ROUGE, pass@k, AUC, κ, α",
     "chat": "talk to any model: a run's folder, a model's folder, a server, an API",
     "tune": "instruction-tune a model on conversations, in full or with LoRA",
+    "train": "tune an adapter for a part of a method: a writer of queries (SQL, SPARQL, plain questions)",
     "view": "look at runs in a browser: results, and every item, searched and filtered",
     "report": "make a run's report.html again",
     "world": "write a made-up world: passages, questions, choices, instruction tasks",
@@ -39,7 +40,7 @@ COMMANDS = {
     "answers": "recorded answers of models: look, count, export, import",
 }
 
-CONTINUE = {"answer", "evaluate", "generate", "judge", "quickstart", "run", "tune"}
+CONTINUE = {"answer", "evaluate", "generate", "judge", "quickstart", "run", "train", "tune"}
 """Commands that go on where they were stopped."""
 
 

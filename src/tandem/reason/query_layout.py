@@ -55,7 +55,7 @@ def laid_out(
 ) -> Laid:
     """The prompt for a query in `language`; `names` are (name, what a query calls it), `refused` a query and its error.
 
-    Plain words need no schema, so none is shown for them.
+    Plain words need no schema, so none is shown for them; with `parts` 0 none is shown at all.
     """
     cue = f"{NAMES[language]}:"
     asked = f"Need: {one_line(need)}"
@@ -63,7 +63,7 @@ def laid_out(
         return Laid(_WORDS, asked, cue)
     if names:
         asked += "\nNames: " + "; ".join(f"{one_line(name)} = {called(thing)}" for name, thing in names)
-    given = f"{schema_text(schema, need, parts)}\n{asked}" if schema is not None else asked
+    given = f"{schema_text(schema, need, parts)}\n{asked}" if schema is not None and parts else asked
     if refused:
         query, message = refused
         given += f"\nFailed query: {one_line(query)}\nMessage: {one_line(message)[:400]}"

@@ -1,0 +1,134 @@
+"""Does an adapter make a small model write queries, and does what it learnt carry over?
+
+    python experiments/query_generator.py [--languages sql sparql] [--pairs 160] [--contrasts none margin] [--work DIR]
+
+Chain-of-Knowledge tunes a writer of queries for each language. Here the embedded model (135 M parameters) is tuned by
+LoRA on pairs of a made-up world, and writes queries before and after, all of them run in the sandbox. Held out apart:
+the things asked about, wordings, relations, and (SQL) table schemas. Figures go to --out, with every query's outcome;
+`mechanism`, not a published figure. Killed and started again with the same --work, it goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from trials import ended, machine
+
+from tandem.cli.progress import watcher
+from tandem.reason import query_scores
+from tandem.recipes.execute import choose_device
+from tandem.recipes.query_generator import QueryGenerator, run
+from tandem.recipes.query_material import Given
+from tandem.recipes.query_results import STAGES, items
+from tandem.results import to_json
+from tandem.world import MECHANISM, Sizes, World, write_knowledge
+
+WITHOUT = ("claims", "strata", "table-questions", "mixed")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = made.add_argument
+    add("--languages", nargs="+", choices=["sql", "sparql"], default=["sql", "sparql"], help="adapters to tune")
+    add("--contrasts", nargs="+", choices=["none", "listing", "margin"], default=["none"], help="uses of wrong queries")
+    add("--pairs", type=int, default=160, help="to train on, of each language (default: 160)")
+    add("--test-pairs", type=int, default=20, help="to measure with, of each split (default: 20)")
+    add("--epochs", type=float, default=2.0, help="times each is seen (default: 2)")
+    add("--peak", type=float, default=1e-3, help="highest learning rate (default: 1e-3)")
+    add("--facts", type=int, default=2000, help="size of the world (default: 2,000)")
+    add("--model", default="embedded", help="embedded or a model's folder (default: embedded)")
+    add("--seed", type=int, default=0, help="of pairs, order and adapter (default: 0); the world's is 7")
+    add("--threads", type=int, help="threads on a CPU")
+    add("--work", type=Path, help="keeps world and run folders, to go on with (default: a temporary folder)")
+    add("--out", type=Path, default=Path(__file__).parent / "results" / "query_generator.json", help="the figures")
+    return made
+
+
+def one(options: argparse.Namespace, world: Path, work: Path, language: Any, contrast: str) -> dict[str, Any]:
+    """Tune and measure one adapter."""
+    given = Given(language, world, most=options.pairs, most_test=options.test_pairs, seed=options.seed)
+    job = QueryGenerator(
+        options.model,
+        given,
+        epochs=options.epochs,
+        peak=options.peak,
+        context=1024,
+        contrast=contrast,
+        longest=128,
+        seed=options.seed,
+    )
+    out = work / f"{language}-{contrast}"
+    began = time.monotonic()
+    with watcher() as watch:
+        run(job, out, watch=watch, threads=options.threads)
+    found = items(out)
+    stage = json.loads((out / STAGES[2] / "stage.json").read_text())
+    return {
+        "language": language,
+        "contrast": contrast,
+        "pairs": json.loads((out / STAGES[0] / "pairs.json").read_text()),
+        "rows": json.loads((out / STAGES[2] / "packing.json").read_text()),
+        "settings": {"lora": job.lora, "epochs": job.epochs, "peak": job.peak, "context": job.context},
+        "loss": json.loads((out / STAGES[2] / "history.json").read_text())["loss"],
+        "writers": {name: told(scored) for name, scored in found.items()},
+        "gained": {
+            split: to_json(query_scores.gained(query_scores.by_split(found["untuned"])[split], scored))
+            for split, scored in query_scores.by_split(found["tuned"]).items()
+        },
+        "items": {name: {x.pair.id: x.outcome for x in scored} for name, scored in found.items()},
+        "clock": {"seconds": round(time.monotonic() - began, 1), "training": stage.get("seconds")},
+    }
+
+
+def told(scored: list[query_scores.ScoredQuery]) -> dict[str, Any]:
+    """Figures of one writer, for each split and for all."""
+    parts = query_scores.by_split(scored) | {"all": scored}
+    return {
+        split: {
+            "n": len(part),
+            "valid": to_json(query_scores.valid(part)),
+            "right": to_json(query_scores.accuracy(part)),
+            "outcomes": query_scores.outcomes(part),
+        }
+        for split, part in parts.items()
+    }
+
+
+def main() -> None:
+    """Make the world, tune, measure, write the figures."""
+    options = parser().parse_args()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = options.work or Path(temporary)
+        world = work / f"world-{options.facts}"
+        if not (world / "knowledge.json").is_file():
+            world.mkdir(parents=True, exist_ok=True)
+            write_knowledge(World.make(7, options.facts), world, Sizes(), without=WITHOUT)
+        trials = [one(options, world, work, lang, how) for lang in options.languages for how in options.contrasts]
+    device = choose_device(None)
+    made = {
+        "label": MECHANISM,
+        "model": options.model,
+        "facts": options.facts,
+        "seed": options.seed,
+        "trials": trials,
+        "clock": machine(device if isinstance(device, torch.device) else torch.device("cpu"), time.monotonic() - began),
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n")
+    for trial in trials:
+        for name, splits in trial["writers"].items():
+            for split, part in splits.items():
+                right = f"{part['right']['value']:.1%} right, {part['valid']['value']:.1%} valid"
+                print(f"{trial['language']:7} {trial['contrast']:8} {name:25} {split:10} n {part['n']:4}  {right}")
+
+
+if __name__ == "__main__":
+    ended(main)
