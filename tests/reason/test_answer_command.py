@@ -193,9 +193,7 @@ def test_the_same_command_asks_nothing_again_and_writes_the_same(answer):
 
 
 def test_a_spent_budget_leaves_the_rest_unasked_and_the_run_goes_on_with_more(answer):
-    status, out, err = answer(
-        "--method", "cot", "--out", "run", "--budget-calls", "2", "--concurrency", "1", rows=KNOWN
-    )
+    status, _, err = answer("--method", "cot", "--out", "run", "--budget-calls", "2", "--concurrency", "1", rows=KNOWN)
     assert status == 1 and "2 questions were not asked" in err
     assert len(items("run")) == 2
     status, _, _ = answer("--method", "cot", "--out", "run", "--budget-calls", "2", rows=KNOWN)
@@ -243,6 +241,13 @@ def test_a_questions_own_paragraphs_are_a_source(answer):
     assert item["answer"] == "Karo"
     assert {finding["place"].partition("#")[0] for finding in item["findings"]} == {"dataset:lamp"}
     assert "gold" not in json.dumps(item["trace"])
+
+
+def test_questions_without_paragraphs_are_named_before_anything_is_asked(answer):
+    rows = [*KNOWN, {"id": "with", "question": "?", "context": ["A passage."]}]
+    status, _, err = answer("--out", "run", "--source", "dataset", rows=rows)
+    assert status == 2 and "4 of 5 questions: the question has no paragraphs (z0, z1, z2, z3)" in err
+    assert not Path("run").exists()
 
 
 def test_the_calibrator_is_fitted_on_the_first_questions_and_told_so(answer):
@@ -391,7 +396,7 @@ def test_stopped_at_any_moment_the_same_command_asks_nothing_again_that_was_reco
     async def run():
         async with LoopbackServer(served) as server:
             whole = await process(server.url, "whole")
-            out, err = await whole.communicate()
+            _, err = await whole.communicate()
             assert whole.returncode == 0, err.decode()
             needed = server.acts["ok"]
             assert max(server.requests.values()) == 1

@@ -39,6 +39,10 @@ def test_steps_are_read_from_numbered_lines_or_sentences(written):
     assert tuple(found) == STEPS
 
 
+def test_a_step_that_is_written_again_counts_once_and_a_bracket_needs_no_space():
+    assert split_steps("1. One fact.\n2. One fact.\n3)Another fact.") == STEPS
+
+
 def test_a_decimal_number_at_a_lines_beginning_is_no_number_of_a_step():
     assert split_steps("1. It weighs\n3.5 kilograms.") == ("It weighs 3.5 kilograms.",)
 

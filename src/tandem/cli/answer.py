@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tandem.cli import query_models
 from tandem.cli.asking import which_model
 
 if TYPE_CHECKING:
+    from tandem.lm.budget import Budget
     from tandem.lm.model import Model
     from tandem.store import Store
     from tandem.types import Question
@@ -55,6 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--at-once", action="store_true", help="chain-of-knowledge: correct all steps apart")
     add("--turns", type=int, metavar="N", help="react: most turns (default: 7, of claims 5)")
+    query_models.arguments(method)
     add("--fit", type=int, metavar="K", help="calibrated: fit on the first K questions (default: 58 of 308)")
     money = parser.add_argument_group("what it may take, and where it is kept")
     add = money.add_argument
@@ -131,15 +134,25 @@ def _is_file(given: str) -> bool:
 
 
 async def _answer(options: argparse.Namespace, questions: list[Question], several: bool, opened: ExitStack) -> int:
+    from dataclasses import replace
+
     from tandem.cli import answering
-    from tandem.reason.methods import named
+    from tandem.lm.budget import Budget
+    from tandem.reason.methods import WITH_SOURCES, named
 
     answering.settings(options)  # what is wrong with the options is told before anything is opened
+    query_models.named(options)
     asking = answering.asking(options, questions)
     store = _store(options, opened)
-    async with answering.opened(options, store) as sources:
-        method = named(options.method, asking, answering.settings(options, sources.domains))
-        async with _model(options, store) as model:
+    budget = Budget(options.budget_money, options.budget_tokens, options.budget_calls, options.budget_seconds)
+    async with answering.opened(options, store) as sources, AsyncExitStack() as models:
+        settings = answering.settings(options, sources.domains)
+        if writer := await query_models.writer(options, store, budget, models):
+            settings = replace(settings, writer=writer)
+        if options.method in WITH_SOURCES:
+            answering.check(questions, sources)
+        method = named(options.method, asking, settings)
+        async with _model(options, store, budget) as model:
             if several:
                 from tandem.cli import answering_many
 
@@ -158,14 +171,13 @@ def _store(options: argparse.Namespace, opened: ExitStack) -> Store | None:
     return opened.enter_context(Store(path))
 
 
-def _model(options: argparse.Namespace, store: Store | None) -> Model:
+def _model(options: argparse.Namespace, store: Store | None, budget: Budget) -> Model:
     from tandem.lm import connect
-    from tandem.lm.budget import Budget
 
     return connect(
         options.model,
         store=store,
-        budget=Budget(options.budget_money, options.budget_tokens, options.budget_calls, options.budget_seconds),
+        budget=budget,
         allow=options.allow,
         precision=options.precision,
         device=options.device,

@@ -68,6 +68,22 @@ def opened(options: argparse.Namespace, store: Store | None) -> Sources:
     return Sources([addresses.open(address, recorder=recorder) for address in options.source], registry)
 
 
+def check(questions: Sequence[Question], sources: Sequence[Source]) -> None:
+    """Raise UserError, naming them, where questions come without the passages that a source would need of them."""
+    bare = [question for question in questions if not question.context]
+    for source in sources:
+        lacking = []
+        for question in bare:
+            try:
+                source.about(question)
+            except UserError as e:
+                lacking.append((question.id, e))
+        if lacking:
+            shown = ", ".join(id for id, _ in lacking[:10]) + (" …" if len(lacking) > 10 else "")
+            problem = f"{len(lacking)} of {len(questions)} questions: {lacking[0][1].problem} ({shown})"
+            raise UserError(problem, where=source.name, remedy=lacking[0][1].remedy)
+
+
 def settings(options: argparse.Namespace, domains: Mapping[str, Domain] | None = None) -> Settings:
     """The method's settings. Raises UserError, naming the option."""
     for option, value, least in (

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tandem.cli import query_models
 from tandem.errors import UserError
 from tandem.reason import figures
 from tandem.reason.calibrated import fitted, uncalibrated
@@ -82,6 +83,7 @@ def _facts(
         "seed": options.seed,
         "allow": sorted(options.allow),
         "demonstrations": f"{own.name} {file_hash(own)[:16]}" if own else "shipped",
+        **query_models.told(options),
         "sources": [source.name for source in sources] if options.method in WITH_SOURCES else [],
     }
 
@@ -97,7 +99,7 @@ async def _show(progress: Progress, total: int) -> None:
     try:
         while True:
             await asyncio.sleep(0.2 if live else BETWEEN_LINES)
-            parts = [f"{count(progress.done)}/{count(total)}"]
+            parts = [f"{count(progress.done)} of {count(total)} questions"]
             if progress.scored:
                 parts.append(f"{progress.right / progress.scored:.1%} right so far")
             if progress.failures:

@@ -24,7 +24,7 @@ from tandem.types import LM, Completion, Prompt, Question
 STEPS, ANSWER = "Steps:", "Answer:"
 SENTENCE = 3
 """How much longer an answer may be that is a sentence."""
-_NUMBERED = re.compile(r"\s*(?:\d{1,2}[.)]|[-*•])(?:\s+(.*))?")
+_NUMBERED = re.compile(r"\s*(?:\d{1,2}\)|(?:\d{1,2}\.|[-*•])(?=\s|\Z))\s*(.*)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'“(]?[A-Z0-9])")
 _ANSWER = re.compile(r"(?:^|\n)[\s*_#]*(?:the\s+)?(?:final\s+)?answer(?:\s+is)?[\s*_]*:[\s*_]*", re.IGNORECASE)
 
@@ -134,18 +134,18 @@ def read(question: Question, came: Completion, begun: str = "") -> Chain:
 
 
 def split_steps(written: str) -> tuple[str, ...]:
-    """The steps of a chain: its numbered lines, or its sentences where it has none."""
+    """The steps of a chain, each once: its numbered lines, or its sentences where it has none."""
     steps: list[str] = []
     numbered = False
     for line in written.replace(STEPS, "").splitlines():
         if mark := _NUMBERED.fullmatch(line):
             numbered = True
-            steps.append((mark[1] or "").strip())
+            steps.append(mark[1].strip())
         elif numbered and line.strip():
             steps[-1] = f"{steps[-1]} {line.strip()}".strip()
         else:
             steps += [part.strip() for part in _SENTENCE_END.split(line.strip())]
-    return tuple(text for text in steps if text)
+    return tuple(dict.fromkeys(text for text in steps if text))  # small models go round in circles
 
 
 # ── Pieces ──────────────────────────────────────────────────────────────────────────────────────────────────────────
