@@ -75,6 +75,13 @@ def test_a_doubtful_chain_is_checked_step_by_step_and_predicted_again():
     assert record.answer.confidence == 0.0  # no sampled chain said Karo
 
 
+def test_a_place_that_two_steps_rest_on_is_cited_once():
+    both = Shelf({"w": "Mira Tal of Karo wrote The Lamp of Orn."})  # both checks have that letter
+    record, _ = edited(UNSURE, *CHECKS, *SAYS, FINAL, sources=[both])
+    assert len(record.answer.findings) == 1
+    assert [edit["findings"] for edit in record.answer.facts["edits"]] == [[0], [0]]
+
+
 def test_a_chain_that_agrees_is_left_alone_and_no_source_is_asked():
     shelf = Shelf(HELD)
     same = sampled(*[chain(WROTE, BRELL, answer="Brell")] * 3, chain("x.", answer="Tolk"), chain("y.", answer="Orn"))

@@ -137,13 +137,20 @@ def concluded(
     Its confidence is the share of the sampled chains that agree with it.
     """
     before = voted(found)
-    findings = tuple(dict.fromkeys(finding for edit in edits for finding in edit.findings))
+    cited: dict[tuple[str, str, str], Finding] = {}  # one place is cited once, whatever it was found with
+    for finding in (finding for edit in edits for finding in edit.findings):
+        cited.setdefault(_cited(finding), finding)
+    findings, places = tuple(cited.values()), list(cited)
     facts: dict[str, Any] = {
         **before.facts,
         "before": before.text,
         "steps_before": list(found.best.steps),
         "edits": [
-            {"text": e.text, "outcome": e.outcome, "findings": [findings.index(each) for each in e.findings]}
+            {
+                "text": e.text,
+                "outcome": e.outcome,
+                "findings": list(dict.fromkeys(places.index(_cited(each)) for each in e.findings)),
+            }
             for e in edits
         ],
     }
@@ -164,3 +171,7 @@ def concluded(
     same = kinds.of(question).same
     agreeing = sum(bool(chain.answer) and same(chain.answer, final.answer) for chain in found.chains)
     return Answer(final.answer, final.rationale, agreeing / found.n, final.outcome, findings, facts)
+
+
+def _cited(finding: Finding) -> tuple[str, str, str]:
+    return finding.source, finding.place, finding.text
