@@ -77,6 +77,20 @@ def test_a_file_and_itself_are_within_noise(compare):
     assert (row["difference"], row["p"], row["verdict"]) == ("+0.0000 [+0.0000, +0.0000]", "1", "within noise")
 
 
+def test_a_single_item_has_a_difference_and_no_interval(compare):
+    rows("one.jsonl", [0]), rows("other.jsonl", [1])
+    status, out, _ = compare("one.jsonl", "other.jsonl")
+    assert status == 0 and "inf" not in out
+    assert "+1.0000" in [cell.strip() for line in out.splitlines() for cell in line.split("|")]
+
+
+def test_a_difference_of_grades_is_no_percentage(compare):
+    rows("one.jsonl", [2, 3, 5]), rows("other.jsonl", [4, 4, 7])
+    assert compare("one.jsonl", "other.jsonl", "--out", "run")[0] == 0
+    (headline,) = json.loads(Path("run/results.json").read_text())["headline"]
+    assert headline["value"] == pytest.approx(5 / 3) and headline.get("unit", "") == ""
+
+
 def test_items_of_one_only_are_counted_and_not_compared(compare):
     _, out, _ = compare(rows("a.jsonl", [0, 1, 0, 1, 1]), rows("b.jsonl", [0, 1, 1]))
     assert cells(out)[0]["n"] == "3"

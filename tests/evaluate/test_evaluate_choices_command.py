@@ -35,10 +35,10 @@ def test_a_run_prints_a_table_to_paste_and_leaves_results_items_and_a_report(eva
     status, out, _ = evaluate("--shots", "2", "--out", "run")
     assert status == 0
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("|")]
-    assert rows[0] == ["task", "version", "shots", "metric", "direction", "value ± stderr", "n"]
-    assert ["mmlu", "1.0", "2", "acc", "↑", "0.4000 ± 0.2789", "5"] in rows
-    assert ["– stem", "1.0", "2", "acc", "↑", "0.3333 ± 0.3333", "3"] in rows
-    assert ["arc_challenge", "1.0", "2", "acc", "↑", "0.6667 ± 0.3333", "3"] in rows
+    assert rows[0] == ["task", "version", "shots", "metric", "direction", "value ± stderr", "95 %", "n"]
+    assert ["mmlu", "1.0", "2", "acc", "↑", "0.4000 ± 0.2789", "[0.0000, 0.9466]", "5"] in rows
+    assert ["– stem", "1.0", "2", "acc", "↑", "0.3333 ± 0.3333", "[0.0615, 0.7923]", "3"] in rows
+    assert ["arc_challenge", "1.0", "2", "acc", "↑", "0.6667 ± 0.3333", "[0.2077, 0.9385]", "3"] in rows
     assert [row["id"] for row in lines("run/arc_challenge-items.jsonl")] == ["q1", "q2", "q3"]
     results = json.loads(Path("run/results.json").read_text())
     settings = dict(next(s for s in results["sections"] if s["key"] == "settings")["items"][0]["rows"])

@@ -60,11 +60,11 @@ def cells(out):
 def test_a_run_of_all_tasks_prints_tables_and_leaves_items_and_a_report(evaluate):
     status, out, _ = evaluate("alpaca_eval,alpaca_eval_1,mt_bench", "--out", "run")
     assert status == 0
-    rows = {(row[0], row[-4] if row[0] != "mt_bench" else row[2]): row for row in cells(out)}
-    assert rows["alpaca_eval", "win rate"][4].startswith("100.0 %")
+    rows = {(row[0], row[3]): row for row in cells(out)}
+    assert rows["alpaca_eval", "win rate"][5].startswith("1.0000 ±")
     assert rows["alpaca_eval", "win rate"][1] == "2"
     assert rows["alpaca_eval_1", "win rate"][1] == "1"
-    assert rows["mt_bench", "score"][3].startswith("6")
+    assert rows["mt_bench", "score"][5] == "6.0000"
     assert [row["preference"] for row in lines("run/alpaca_eval-items.jsonl")] == [2.0] * len(INSTRUCTIONS)
     assert [row["score"] for row in lines("run/mt_bench-items.jsonl")] == [6.0] * 2 * len(QUESTIONS)
     results = json.loads(Path("run/results.json").read_text())
@@ -117,11 +117,20 @@ def test_judgments_on_record_need_neither_model_nor_judge(evaluate):
         "alpaca_eval", "--judgments", "j.jsonl", "--out", "run", judge=None, model="scripted:none"
     )
     assert status == 0
-    assert cells(out)[2][4].startswith("50.0 %")
+    assert cells(out)[2][5].startswith("0.5000")
     assert "NOT COUNTED: 1 of 4 judgments are unparsed" in out
     status, out, _ = evaluate("alpaca_eval", "--judgments", "run/alpaca_eval-items.jsonl", judge=None)
     assert status == 0
-    assert cells(out)[2][4].startswith("50.0 %")
+    assert cells(out)[2][5].startswith("0.5000")
+
+
+def test_a_judge_that_never_gives_a_grade_leaves_a_row_without_a_figure(evaluate):
+    Path("judge.toml").write_text('[[rule]]\nanswers = [{ text = "", finish = "refusal" }]\n')
+    status, out, _ = evaluate("mt_bench", "--out", "run")
+    assert status == 0
+    (row,) = [row for row in cells(out) if row[0] == "mt_bench"]
+    assert row[3:] == ["score", "↑", "–", "", "0"]
+    assert "NOT COUNTED: 6 of 6 grades (6 refused)" in out and "; the first: \n" not in out
 
 
 def test_grades_on_record_that_lack_turns_end_with_status_1(evaluate):
@@ -139,7 +148,7 @@ def test_coefficients_give_the_length_controlled_win_rate(evaluate):
     status, out, _ = evaluate("alpaca_eval", "--judgments", "j.jsonl", "--coefficients", "c.json", judge=None)
     assert status == 0
     row = next(row for row in cells(out) if row[3] == "length-controlled win rate")
-    assert row[4] == "50.0 %"
+    assert row[5] == "0.5000"
     assert "coefficients given" in out
 
 

@@ -266,8 +266,8 @@ def test_a_run_leaves_figures_curves_items_and_goes_on_without_asking_again(eval
     status, out, _ = evaluate(*command, "--out", "run")
     assert status == 0
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("|")]
-    assert rows[0] == ["task", "version", "of", "metric", "value", "n"]
-    assert ["evidence_pairs", "1", "pair at 6", "accuracy", "100.0 % [34.2, 100.0]", "2"] in rows
+    assert rows[0] == ["task", "version", "of", "metric", "direction", "value ± stderr", "95 %", "n"]
+    assert ["evidence_pairs", "1", "pair at 6", "accuracy", "↑", "1.0000", "[0.3424, 1.0000]", "2"] in rows
     kept = [Path("run/results.json"), Path("run/evidence_pairs-items.jsonl"), Path("run/multiplication-items.jsonl")]
     before = [file.read_bytes() for file in kept]
     results = json.loads(before[0])

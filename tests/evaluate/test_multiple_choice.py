@@ -318,12 +318,12 @@ def test_a_group_weighs_its_parts_by_size_and_pools_their_errors(data):
 def test_one_item_has_no_error(data):
     scored = asked(load(data, "piqa"), model())
     assert mean(scored.records, "acc").error is None
-    assert figures.rows(scored)[0] == ("piqa", "1.0", 0, "acc", "↑", "1.0000", 1)
+    assert figures.rows(scored)[0] == ("piqa", "1.0", 0, "acc", "↑", "1.0000", "[0.2065, 1.0000]", 1)
 
 
 def test_the_table_has_a_row_for_each_metric_and_each_category(data):
     scored = asked(load(data, "mmlu", shots=1), model(Rule(scores={" A": -0.5}, unlisted=-1.0)))
-    shown = [(row[0].strip(), *row[1:5], row[6]) for row in figures.rows(scored)]
+    shown = [(row[0].strip(), *row[1:5], row[7]) for row in figures.rows(scored)]
     assert shown == [
         ("mmlu", "1.0", 1, "acc", "↑", 5),
         ("– social sciences", "1.0", 1, "acc", "↑", 2),

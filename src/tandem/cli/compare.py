@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tandem.evaluate.compare import Comparison
@@ -74,10 +74,10 @@ def run(options: argparse.Namespace) -> int:
     for line in found.warnings:
         print(f"WARNING: {line}", file=sys.stderr if options.json else sys.stdout)
     if options.items:
-        from tandem.runs import write_whole
+        from tandem.runs import write_lines
 
         options.items.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(options.items, _items(found))
+        write_lines(options.items, _items(found))
         print(f"Items: {options.items}", file=sys.stderr if options.json else sys.stdout)
     if options.out:
         _write(options, found)
@@ -85,13 +85,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _items(found: Comparison) -> bytes:
-    """Every item that changed, a line each; groups of items are not told twice."""
-    import json
-
-    rows = [row for row in found.rows if not row.group]
-    lines = [json.dumps(change, ensure_ascii=False) + "\n" for row in rows for change in found.changes(row)]
-    return "".join(lines).encode("utf-8", "surrogatepass")
+def _items(found: Comparison) -> list[dict[str, Any]]:
+    """Every item that changed; groups of items are not told twice."""
+    return [change for row in found.rows if not row.group for change in found.changes(row)]
 
 
 def _write(options: argparse.Namespace, found: Comparison) -> None:
@@ -99,7 +95,7 @@ def _write(options: argparse.Namespace, found: Comparison) -> None:
     from tandem import __version__, report
     from tandem.evaluate.compare import told
     from tandem.recipes.toml import write
-    from tandem.runs import Run, write_whole
+    from tandem.runs import Run, write_lines
 
     settings = {
         "tandem": __version__,
@@ -112,7 +108,7 @@ def _write(options: argparse.Namespace, found: Comparison) -> None:
     }
     sides = [{"name": side.name, "sha256": dict(side.hashes)} for side in found.sides]
     with Run(options.out, write({"compare": settings, "runs": sides})) as folder:
-        write_whole(options.out / "items.jsonl", _items(found))
+        write_lines(options.out / "items.jsonl", _items(found))
         folder.write_results(told.results(found))
         report.write(options.out)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,13 +117,13 @@ def _field(row: Mapping[str, Any], names: tuple[str, ...] | list[str]) -> str | 
 
 
 def _write(path: Path, found: Training) -> None:
-    from tandem.runs import write_whole
+    from tandem.runs import write_lines
 
-    lines = [
-        json.dumps({"task": task, "id": id, **one.to_json()}, ensure_ascii=False) + "\n"
+    rows = [
+        {"task": task, "id": id, **one.to_json()}
         for task, here in found.looked.items()
         for id, one in here.found.items()
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, "".join(lines).encode("utf-8", "surrogatepass"))
+    write_lines(path, rows)
     print(f"Items found: {path}")

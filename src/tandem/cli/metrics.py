@@ -175,15 +175,12 @@ def _table(report: Report) -> Table:
 
 def _write_items(options: argparse.Namespace, names: list[str], told: Options, fields: dict[str, str]) -> None:
     """Each row's scores as JSON lines."""
-    import json
-
     from tandem.metrics.items import item_scores
-    from tandem.runs import write_whole
+    from tandem.runs import write_lines
 
     rows = item_scores(options.file, names, told, fields=fields, group=options.group)
     options.items.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_whole(options.items, text.encode("utf-8", "surrogatepass"))
+    write_lines(options.items, rows)
     print(f"Items: {options.items}")
 
 

@@ -11,12 +11,9 @@ from tandem.evaluate.code.measure import Measured
 from tandem.evaluate.code.verdicts import OUTCOMES
 from tandem.evaluate.overlap import told
 from tandem.evaluate.perplexity import figure
+from tandem.evaluate.rows import NOTHING, columns, row, written
 from tandem.metrics import mean_pass_at_k, pass_at_k
 from tandem.results import Cell, Example, Figure, Section, Table
-
-COLUMNS = ("task", "version", "shots", "samples", "step", "metric", "direction", "value ± stderr", "95 %", "n")
-UP = "↑"
-"""Higher is better."""
 
 
 def pass_at(measured: Measured, step: int, k: int) -> Figure | None:
@@ -36,7 +33,7 @@ def trained(measured: Measured) -> str:
         sides = [
             [c for task, c in counts if (task in training.found) is inside and c[0] >= k] for inside in (True, False)
         ]
-        means = [f"{mean_pass_at_k(side, k).value:.4f}" if side else "–" for side in sides]
+        means = [written(mean_pass_at_k(side, k).value) if side else NOTHING for side in sides]
         apart.append((f"pass@{k}", means[0], means[1]))
     return told.note(training, apart)
 
@@ -51,27 +48,29 @@ def rows(measured: Measured) -> list[tuple[Cell, ...]]:
             if value := pass_at(measured, step, k):
                 benchmark = measured.benchmark
                 shots = len(benchmark.asking.shots) if benchmark.version != GIVEN else None
-                head = (benchmark.name, benchmark.version, shots, samples, step, value.name, UP)
-                interval = f"[{value.low:.4f}, {value.high:.4f}]"
-                found.append((*head, f"{value.value:.4f}{_error(measured, step, k)}", interval, value.n))
+                between = (shots, samples, step)
+                error = _error(measured, step, k)
+                found.append(
+                    row(benchmark.name, benchmark.version, *between, metric=value.name, figure=value, error=error)
+                )
     return found
 
 
-def _error(measured: Measured, step: int, k: int) -> str:
-    """The standard error of pass@k over tasks, n − 1; empty for one task, which has none."""
+def _error(measured: Measured, step: int, k: int) -> float | None:
+    """The standard error of pass@k over tasks, n − 1; None for one task, which has none."""
     each = [pass_at_k(n, c, k) for n, c in measured.counts(step).values() if n >= k]
     if len(each) < 2:
-        return ""
+        return None
     middle = math.fsum(each) / len(each)
-    return f" ± {math.sqrt(math.fsum((x - middle) ** 2 for x in each) / (len(each) - 1) / len(each)):.4f}"
+    return math.sqrt(math.fsum((x - middle) ** 2 for x in each) / (len(each) - 1) / len(each))
 
 
 def table(all: Sequence[Measured]) -> Table:
     """The figures of all benchmarks."""
     return Table(
         "pass@k",
-        COLUMNS,
-        tuple(row for measured in all for row in rows(measured)),
+        columns("shots", "samples", "step"),
+        tuple(r for measured in all for r in rows(measured)),
         note="Mean of the unbiased estimates over tasks, standard errors of the sample of tasks (n − 1); 95 %: "
         "bootstrap over tasks, Wilson's interval where each is wholly solved or not. Hidden tests score; flaky "
         "programs do not pass.",

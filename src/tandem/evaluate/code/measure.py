@@ -7,9 +7,8 @@ twice.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from tandem.evaluate.code.attempts import Asked, Attempt, Missing, Sampler
 from tandem.evaluate.code.benchmarks import Benchmark
 from tandem.evaluate.code.gold import Gold
 from tandem.evaluate.code.verdicts import BUSY, Examiner, each
-from tandem.runs import write_whole
+from tandem.runs import write_lines
 from tandem.sandbox.choose import IMAGE, choose
 from tandem.sandbox.limits import Limits
 from tandem.types import Sampling
@@ -213,14 +212,10 @@ def _write(measured: Measured, out: Path) -> None:
     found = {id: {"training": one.to_json()} for id, one in training.found.items()} if training else {}
     for step in measured.steps:
         rows = [a.row() | found.get(a.task_id, {}) for a in measured.attempts if a.step == step]
-        _lines(out / f"{name}-step{step}.jsonl", rows)
-    _lines(out / f"{name}-gold.jsonl", measured.gold.rows())
+        write_lines(out / f"{name}-step{step}.jsonl", rows)
+    write_lines(out / f"{name}-gold.jsonl", measured.gold.rows())
     if measured.missing:
         rows = [{name: getattr(one, name) for name in one.__dataclass_fields__} for one in measured.missing]
-        _lines(out / f"{name}-missing.jsonl", rows)
+        write_lines(out / f"{name}-missing.jsonl", rows)
     else:
         (out / f"{name}-missing.jsonl").unlink(missing_ok=True)
-
-
-def _lines(path: Path, rows: Sequence[object]) -> None:
-    write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))

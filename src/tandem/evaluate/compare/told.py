@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from tandem.evaluate.compare.comparison import Comparison, Row
 from tandem.evaluate.compare.difference import DRAWS, FLIPS, LEVEL
 from tandem.evaluate.perplexity import figure
+from tandem.evaluate.rows import DOWN, UP
 from tandem.results import Cell, Example, Figure, Results, Section, Table
 
-UP, DOWN = "↑", "↓"
-"""Whether higher or lower is better."""
 MANY = 40
 """Items of a kind that the report shows in full."""
 
@@ -40,10 +40,11 @@ def table(found: Comparison) -> Table:
 
 
 def signed(row: Row) -> str:
-    """`+0.0213 [-0.0010, +0.0441]`: the difference with its 95 % interval."""
+    """`+0.0213 [-0.0010, +0.0441]`: the difference with its 95 % interval, which one item does not have."""
     d = row.found.difference
     low, value, high = (f"{number:+.4f}" for number in (d.low, d.value, d.high))
-    return f"{value} [{low}, {high}]".replace("-0.0000", "+0.0000")
+    ends = f" [{low}, {high}]" if math.isfinite(d.low) and math.isfinite(d.high) else ""
+    return f"{value}{ends}".replace("-0.0000", "+0.0000")
 
 
 def p_text(p: float) -> str:
@@ -151,7 +152,7 @@ def results(found: Comparison) -> Results:
 def _headline(row: Row, named: bool) -> Figure:
     d = row.found
     note = f"{d.verdict}, p = {p_text(d.p)}"
-    return figure(f"{f'{row.side}: ' if named else ''}{label(row)}, difference", d.difference, "%", note=note)
+    return figure(f"{f'{row.side}: ' if named else ''}{label(row)}, difference", d.difference, note=note)
 
 
 def _ids(found: Comparison, row: Row, places: Any) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -12,12 +11,12 @@ from tandem.evaluate.judged.alpaca import Judged
 from tandem.evaluate.judged.pair import item
 from tandem.evaluate.judged.win_rate import win_rate
 from tandem.evaluate.perplexity import figure
+from tandem.evaluate.rows import columns, row
 from tandem.results import Cell, Example, Figure, Section, Table
-from tandem.runs import write_whole
+from tandem.runs import write_lines
 from tandem.stats import Interval, mean
 from tandem.text import count
 
-COLUMNS = ("task", "version", "judge", "metric", "value", "± stderr", "n")
 VERSIONS = {"alpaca_eval": "2", "alpaca_eval_1": "1"}
 EXAMPLES = 4
 
@@ -45,10 +44,13 @@ def table(judged: Judged, judge: str) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for one in figures(judged):
         plain = one.name == f"{judged.name} win rate"
-        error = f"{100 * rate.standard_error:.2f}" if rate and plain and rate.n > 1 else ""
+        error = rate.standard_error if rate and plain and rate.n > 1 else None
         metric = one.name.removeprefix(f"{judged.name} ")
-        rows.append((judged.name, VERSIONS[judged.name], judge, metric, one, error, one.n))
-    return Table("Judged outputs", COLUMNS, tuple(rows), note="95 % intervals; standard errors of the sample (n − 1).")
+        rows.append(row(judged.name, VERSIONS[judged.name], judge, metric=metric, figure=one, error=error))
+    rows = rows or [row(judged.name, VERSIONS[judged.name], judge, metric="win rate", figure=None)]
+    return Table(
+        "Judged outputs", columns("judge"), tuple(rows), note="95 % intervals; standard errors of the sample (n − 1)."
+    )
 
 
 def notes(judged: Judged) -> list[str]:
@@ -171,8 +173,7 @@ def write_items(judged: Judged, out: Path) -> Path:
         item(pair, judgment, judged.baseline, judged.model, judged.judge)
         for pair, judgment in zip(judged.pairs, judged.judgments, strict=True)
     ]
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-    write_whole(path, "".join(lines).encode("utf-8", "surrogatepass"))
+    write_lines(path, rows)
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,16 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from tandem.evaluate.judged import prompts
 from tandem.evaluate.judged.mt_bench import REFERENCED, TURNS, Answers
 from tandem.evaluate.judged.mt_grades import Compared, Grade, Graded, Verdict
 from tandem.evaluate.perplexity import figure, ratio
+from tandem.evaluate.rows import columns, row
 from tandem.results import Cell, Example, Figure, Section, Table
-from tandem.runs import write_whole
+from tandem.runs import write_lines
 from tandem.stats import Interval, proportion
 
-COLUMNS = ("task", "judge", "metric", "value", "n")
 POINTS = {"model": 1.0, "tie": 0.5, "other": 0.0}
 EXAMPLES = 4
+GIVEN = "given"
+"""Version of grades on record: what the judge was asked is not known."""
 CLUSTERED = "95 % intervals: bootstrap over questions, whose turns are drawn together; Wilson's for agreement."
 
 
@@ -38,17 +40,30 @@ class Shown:
     """A line for each turn."""
     name: str
     """Of the file of lines."""
+    metric: str
+    """The first figure, also where there is none."""
+    version: str = prompts.VERSION
+    """Of the judge's prompts."""
 
     def table(self, judge: str) -> Table:
         """The figures to paste; `judge` is its name for people."""
-        rows = [("mt_bench", judge, one.name.removeprefix("mt_bench "), one, one.n) for one in self.headline]
-        return Table("MT-bench", COLUMNS, tuple(rows), note=CLUSTERED)
+        figures: list[Figure | None] = [*self.headline] or [None]
+        rows = tuple(
+            row(
+                "mt_bench",
+                self.version,
+                judge,
+                metric=one.name.removeprefix("mt_bench ") if one else self.metric,
+                figure=one,
+            )
+            for one in figures
+        )
+        return Table("MT-bench", columns("judge"), rows, note=CLUSTERED)
 
     def write(self, out: Path) -> Path:
         """The lines, as a file; its path."""
         path = out / self.name
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows]
-        write_whole(path, "".join(lines).encode("utf-8", "surrogatepass"))
+        write_lines(path, self.rows)
         return path
 
 
@@ -89,7 +104,8 @@ def single(graded: Graded) -> Shown:
     unread = _unread([(g.outcome, g.text) for g in grades])
     notes = [*_notes(graded.answers), *_references([g.question.category for g in grades if not g.question.references])]
     if unread:
-        notes.append(f"NOT COUNTED: {unread[0]} of {len(grades)} grades ({unread[1]}); the first: {unread[2]:.100}")
+        notes.append(f"NOT COUNTED: {unread[0]} of {len(grades)} grades ({unread[1]}){unread[2]}")
+    version = GIVEN if graded.file else prompts.VERSION
     lead = f"{graded.model}, graded from 1 to 10 by {graded.judge}. " + _sentences(notes)
     columns = ("category", "turn 1", "turn 2", "both", "grades", "not counted")
     table = Table("Grades by category", columns, _by_category(grades, score, lambda g: g.score is None), note=CLUSTERED)
@@ -110,7 +126,7 @@ def single(graded: Graded) -> Shown:
         }
         for g in grades
     ]
-    return Shown(headline, section, tuple(notes), tuple(rows), "mt_bench-items.jsonl")
+    return Shown(headline, section, tuple(notes), tuple(rows), "mt_bench-items.jsonl", "score", version)
 
 
 def pair(compared: Compared) -> Shown:
@@ -131,7 +147,7 @@ def pair(compared: Compared) -> Shown:
     said = [both for one in verdicts for both in zip(one.outcomes, one.texts, strict=True)]
     if unread := _unread(said):
         lost = sum(one.winner is None for one in verdicts)
-        notes.append(f"NOT COUNTED: {lost} of {len(verdicts)} verdicts ({unread[1]}); the first: {unread[2]:.100}")
+        notes.append(f"NOT COUNTED: {lost} of {len(verdicts)} verdicts ({unread[1]}){unread[2]}")
     lead = f"{compared.model} against {compared.other}, judged in both orders by {compared.judge}. " + _sentences(notes)
     columns = ("category", "turn 1", "turn 2", "both", "verdicts", "not counted")
     rows = _by_category(verdicts, adjusted, lambda one: one.winner is None, "%")
@@ -155,7 +171,7 @@ def pair(compared: Compared) -> Shown:
         }
         for one in verdicts
     ]
-    return Shown(headline, section, tuple(notes), tuple(lines), "mt_bench-pairs.jsonl")
+    return Shown(headline, section, tuple(notes), tuple(lines), "mt_bench-pairs.jsonl", "adjusted win rate")
 
 
 def _by_category(
@@ -174,16 +190,13 @@ def _by_category(
 
 
 def _unread(said: Sequence[tuple[str, str]]) -> tuple[int, str, str] | None:
-    """How many have no reading, by outcome, and what the first says."""
-    counted = Counter(outcome for outcome, _ in said if outcome != "preferred")
-    if not counted:
+    """How many have no reading, by outcome, and what the first with words says."""
+    lost = [(outcome, " ".join(text.split())) for outcome, text in said if outcome != "preferred"]
+    if not lost:
         return None
-    first = next(text for outcome, text in said if outcome != "preferred")
-    return (
-        counted.total(),
-        ", ".join(f"{n} {outcome}" for outcome, n in sorted(counted.items())),
-        " ".join(first.split()),
-    )
+    first = next((text for _, text in lost if text), "")
+    kinds = ", ".join(f"{n} {outcome}" for outcome, n in sorted(Counter(outcome for outcome, _ in lost).items()))
+    return len(lost), kinds, f"; the first: {first:.100}" if first else ""
 
 
 def _references(categories: Sequence[str]) -> list[str]:

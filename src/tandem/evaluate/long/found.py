@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from tandem.evaluate.perplexity import figure
+from tandem.evaluate.rows import DOWN, UP, columns, row
 from tandem.results import Figure, Item, Section, Table
-from tandem.runs import write_whole
+from tandem.runs import write_lines
 from tandem.stats import Interval, bootstrap, proportion
-
-COLUMNS = ("task", "version", "of", "metric", "value", "n")
 
 
 @dataclass(frozen=True)
@@ -47,10 +45,12 @@ class Found:
 
 def table(found: Sequence[Found]) -> Table:
     """The figures of all tasks."""
-    rows = tuple((one.task, one.version, of, f.name, f, f.n) for one in found for of, f in one.figures)
-    return Table(
-        "Long inputs and long chains", COLUMNS, rows, note="95 % intervals: Wilson for shares, else bootstrap."
+    rows = tuple(
+        row(one.task, one.version, of, metric=f.name, figure=f, direction=UP if f.unit == "%" else DOWN)
+        for one in found
+        for of, f in one.figures
     )
+    return Table("Long inputs and long chains", columns("of"), rows, note="95 %: Wilson for shares, else bootstrap.")
 
 
 def section(found: Found) -> Section:
@@ -63,8 +63,7 @@ def section(found: Found) -> Section:
 def write_items(found: Found, out: Path) -> Path:
     """One line of JSON for each item; the file's path."""
     path = out / f"{found.task}-items.jsonl"
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found.rows)
-    write_whole(path, text.encode("utf-8", "replace"))
+    write_lines(path, found.rows)
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +12,11 @@ from tandem.evaluate.multiple_choice.scoring import Mean, Record, Scored, mean
 from tandem.evaluate.multiple_choice.subjects import CATEGORIES, category
 from tandem.evaluate.overlap import told
 from tandem.evaluate.overlap.words import WORDS
+from tandem.evaluate.rows import NOTHING, columns, row, written
 from tandem.results import Cell, Example, Figure, Section, Table
-from tandem.runs import write_whole
+from tandem.runs import write_lines
+from tandem.stats import proportion
 
-COLUMNS = ("task", "version", "shots", "metric", "direction", "value ± stderr", "n")
-UP = "↑"
-"""Higher is better."""
 INDENT = "\u2007– "
 """Before a part of a task."""
 Z = 1.959964
@@ -32,26 +30,28 @@ def rows(scored: Scored) -> list[tuple[Cell, ...]]:
     for name, groups in _parts(scored):
         for metric in task.benchmark.metrics:
             if mean := scored.mean(metric, groups):
-                found.append((name, task.version, task.shots, metric, UP, written(mean), mean.n))
+                one = figure(metric, mean)
+                found.append(row(name, task.version, task.shots, metric=metric, figure=one, error=mean.error))
     return found
 
 
 def table(all: Sequence[Scored]) -> Table:
     """The figures of all tasks."""
-    note = f"Prompts and scores of {HARNESS}; standard errors of the sample (n − 1). "
+    note = (
+        f"Prompts and scores of {HARNESS}; standard errors of the sample (n − 1), pooled over groups; 95 %: Wilson's "
+    )
+    note += "interval for shares, the normal one for pooled errors and for mass. "
     note += "mass is what the harness calls acc on truthfulqa_mc2."
-    return Table("Multiple choice", COLUMNS, tuple(row for scored in all for row in rows(scored)), note=note)
-
-
-def written(mean: Mean) -> str:
-    """`0.2534 ± 0.0036`."""
-    return f"{mean.value:.4f}" + (f" ± {mean.error:.4f}" if mean.error is not None else "")
+    return Table("Multiple choice", columns("shots"), tuple(r for scored in all for r in rows(scored)), note=note)
 
 
 def figure(name: str, mean: Mean) -> Figure:
-    """A score with its interval of 95 %, to the normal approximation."""
+    """A score with its interval of 95 %: Wilson's for shares, else and where the error is pooled the normal one."""
     low = high = None
-    if mean.error is not None:
+    if mean.right is not None and (not mean.pooled or mean.right in (0, mean.n)):
+        ends = proportion(mean.right, mean.n)
+        low, high = ends.low, ends.high
+    elif mean.error is not None:
         low, high = max(0.0, mean.value - Z * mean.error), min(1.0, mean.value + Z * mean.error)
     return Figure(name, mean.value, "%", low, high, mean.chance, mean.n)
 
@@ -112,11 +112,15 @@ def _trained(scored: Scored) -> list[str]:
         return []
     inside, others = _apart(scored)
     apart = [
-        (metric, *(written(mean(some, metric)) if some else "–" for some in (inside, others)))
+        (metric, *(_told(mean(some, metric)) if some else NOTHING for some in (inside, others)))
         for metric in scored.task.benchmark.metrics
         if inside
     ]
     return [told.note(scored.task.training, apart)]  # type: ignore[arg-type]
+
+
+def _told(mean: Mean) -> str:
+    return written(mean.value, mean.error)
 
 
 def notes(scored: Scored) -> list[str]:
@@ -146,7 +150,7 @@ _KINDS = {"same question": "the same question", "words in a row": f"{WORDS} word
 
 def write_items(scored: Scored, out: Path) -> Path:
     """One line of JSON for each item; the file's path."""
-    lines = []
+    lines: list[dict[str, Any]] = []
     ways: dict[str, list[str]] = {}
     training = scored.task.training.found if scored.task.training else {}
     for item, example, how in scored.task.overlaps:
@@ -155,9 +159,9 @@ def write_items(scored: Scored, out: Path) -> Path:
         extra: dict[str, Any] = {"overlaps": ways[one.asked.item.id]} if one.asked.item.id in ways else {}
         if found := training.get(one.asked.item.id):
             extra["training"] = found.to_json()
-        lines.append(json.dumps(one.row() | extra, ensure_ascii=False) + "\n")
+        lines.append(one.row() | extra)
     path = out / f"{scored.task.name}-items.jsonl"
-    write_whole(path, "".join(lines).encode("utf-8", "surrogatepass"))
+    write_lines(path, lines)
     return path
 
 

@@ -9,7 +9,6 @@ an error, so that answers to another prompt are never scored. `greedy` and other
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from tandem.errors import UserError
 from tandem.evaluate.multiple_choice.scoring import Scored, record
 from tandem.evaluate.multiple_choice.task import Task
 from tandem.programs import rows
-from tandem.runs import write_whole
+from tandem.runs import write_lines
 
 FORM = 'write {"task": "…", "item": "…", "choice": 0, "logprob": -1.5} a line, one for each choice of each item'
 
@@ -36,9 +35,9 @@ def requests(task: Task) -> Iterator[dict[str, Any]]:
 
 def write(tasks: Sequence[Task], file: Path) -> int:
     """Write the requests of tasks; how many there are."""
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for task in tasks for row in requests(task)]
-    write_whole(file, "".join(lines).encode("utf-8", "surrogatepass"))
-    return len(lines)
+    rows = [row for task in tasks for row in requests(task)]
+    write_lines(file, rows)
+    return len(rows)
 
 
 def answers(file: Path, tasks: Sequence[Task]) -> dict[Key, float]:

@@ -66,6 +66,10 @@ class Mean:
     """Items."""
     chance: float | None
     """What guessing gives; None where that depends on more than the number of choices."""
+    right: int | None = None
+    """Items with a score of 1, where the others have 0; None where scores lie between."""
+    pooled: bool = False
+    """Whether the items have groups, over which the error is pooled."""
 
 
 def record(asked: Asked, logprobs: Sequence[float], metrics: Sequence[str], cut: int = 0) -> Record:
@@ -104,7 +108,8 @@ def mean(records: Sequence[Record], metric: str) -> Mean:
     value = math.fsum(one.values[metric] for one in records) / n
     error = math.sqrt(spread / freedom / n) if freedom > 0 else None
     chance = None if metric == "mass" else math.fsum(_chance(one) for one in records) / n
-    return Mean(value, error, n, chance)
+    right = None if metric == "mass" else round(value * n)
+    return Mean(value, error, n, chance, right, len(groups) > 1)
 
 
 def _chance(one: Record) -> float:
