@@ -13,6 +13,7 @@ measure (`knowing` does).
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -162,6 +163,7 @@ class Teacher:
 
     def __post_init__(self) -> None:
         draws = Draws(self.known.world.seed, "teacher")
+        self.right: dict[str, list[str]] = {}
         self.chains: dict[str, list[str]] = {}
         self.spoilt: set[str] = set()
         self.checks: dict[str, str] = {}
@@ -172,9 +174,11 @@ class Teacher:
             chain = [plain(self.known.world, fact) for fact in facts]
             for fact, right in zip(facts, chain, strict=True):
                 self._about(right, fact, self.known.world.object_text(fact), draws)
+            self.right[text] = list(chain)
             if number % SPOILT_PER == 0:
-                wrong, chain[-1] = self.known.spoilt(facts[-1], draws)
-                self._about(chain[-1], facts[-1], wrong, draws)
+                place = number // SPOILT_PER % len(chain)
+                wrong, chain[place] = self.known.spoilt(facts[place], draws)
+                self._about(chain[place], facts[place], wrong, draws)
                 self.spoilt.add(text)
             self.chains[text] = chain
 
@@ -218,12 +222,11 @@ class Teacher:
         written = [line.split(" ", 1)[1] for line in lines[lines.index("Steps:") + 1 : -1]] if "Steps:" in lines else []
         if last == "Answer:":
             return f" {self.objects[written[-1]] if written else self.taught[question].answers[0]}", True
-        chain = self.chains[question][len(written) :]
-        right = not written and question not in self.spoilt
-        ended = "".join(f"\n{n}. {text}" for n, text in enumerate(chain[1:], len(written) + 2))
-        object_ = self.objects[(chain or written)[-1]]
+        chain = (self.right if written else self.chains)[question][len(written) :]
+        rest = "".join(f"\n{n}. {text}" for n, text in enumerate(chain[1:], len(written) + 2))
         begun = f" {chain[0]}" if chain else ""
-        return f"{begun}{ended}\nAnswer: {object_}", right or (bool(written) and bool(chain))
+        ended = f"{begun}{rest}\nAnswer: {self.objects[(chain or written)[-1]]}"
+        return ended, bool(chain) if written else question not in self.spoilt
 
     def _told(self, prompt: str, fact: int) -> bool:
         """Whether a passage of the prompt states a fact."""
@@ -285,6 +288,7 @@ def _read(plan: Reader, folder: Path, tok: Tokenizer) -> dict[str, Any]:
             Settings(seed=plan.seed), data=shards.fingerprint, work=folder / "read.work", on_progress=_told("reading"),
         )  # fmt: skip
         _keep(model.eval(), tok, folder / "read", history.loss)
+        shutil.rmtree(folder / "read.work", ignore_errors=True)
     losses = _losses(folder / "read")
     facts = {"corpus_tokens": shards.tokens, "tokens": steps * rows * 256, "epochs": plan.epochs, "steps": steps}
     return facts | {"parameters": shape(plan, tok).parameters(), "loss": _thinned(losses)}
@@ -306,6 +310,7 @@ def _tuned(plan: Reader, folder: Path, tok: Tokenizer, taught: Mapping[str, str]
             work=folder / "model.work", on_progress=_told("tuning"),
         )  # fmt: skip
         _keep(model.eval(), tok, folder / "model", history.loss)
+        shutil.rmtree(folder / "model.work", ignore_errors=True)
     report = asdict(packed.report) | {"epochs": plan.tuning_epochs, "steps": packed.steps}
     return report | {"loss": _thinned(_losses(folder / "model"))}
 
