@@ -36,6 +36,8 @@ def test_sides_are_joined_by_id_and_what_is_left_out_is_counted(tmp_path: Path) 
         {"task_id": "x", "instruction": "p", "completion": " kept \n"},
         {"question_id": "x", "question": "p", "response": " kept \n", "prompt": "with demonstrations: p"},
         {"id": "x", "prompt": "p", "model": "m", "answers": [{"text": " kept \n", "finish": "stop"}, {"text": "2"}]},
+        {"id": "x", "instruction": "p", "output_1": "the baseline's", "output_2": " kept \n", "preference": 1.5},
+        {"id": "x", "question": "p", "answer": 12, "written": " kept \n"},
         {"id": "x", "messages": [{"role": "user", "content": "p"}], "text": " kept \n"},
     ],
 )
@@ -54,6 +56,19 @@ def test_a_run_folder_gives_its_file_of_answers(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"2 files of answers: more-items\.jsonl, talk-items\.jsonl"):
         pairs.side(tmp_path, "a", Fields())
     assert pairs.side(tmp_path, "a", Fields(), task="more").file.name == "more-items.jsonl"
+
+
+def test_turns_of_a_conversation_are_questions_of_their_own(tmp_path: Path) -> None:
+    rows = [{"question_id": 81, "turn": turn, "question": f"p{turn}", "answer": f"a{turn}"} for turn in (1, 2)]
+    found = joined(write(tmp_path / "a.jsonl", rows), write(tmp_path / "b.jsonl", rows))
+    assert [(p.id, p.prompt) for p in found.pairs] == [("81, turn 1", "p1"), ("81, turn 2", "p2")]
+
+
+def test_of_several_samples_the_first_counts_and_the_others_are_counted(tmp_path: Path) -> None:
+    rows = [{"task_id": t, "prompt": t, "completion": f"{t}{n}", "sample": n} for t in ("x", "y") for n in range(3)]
+    found = joined(write(tmp_path / "a.jsonl", rows), write(tmp_path / "b.jsonl", rows[::3]))
+    assert [p.answers for p in found.pairs] == [("x0", "x0"), ("y0", "y0")]
+    assert [side.further for side in found.sides] == [4, 0]
 
 
 def test_a_packed_file_is_read(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ folder or file of judgments says, at any time and without a page.
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,7 +88,7 @@ def _serve(options: argparse.Namespace) -> int:
     pairs = blind.chosen(joined.pairs, options.items or None, options.seed)
     content = fingerprint([[p.id, p.prompt, p.answers] for p in pairs])
     judging = ledger.Judging(joined.names, options.question.strip() or QUESTION, len(pairs), options.seed, content)
-    out = options.out or Path(f"judged-{'-'.join(name.replace('/', '-') for name in joined.names)}")
+    out = options.out or Path(re.sub(r"[^\w.-]+", "-", f"judged-{'-'.join(joined.names)}").rstrip("-"))
     if (out / ledger.FILE).exists():
         ledger.check(ledger.read(out / ledger.FILE).judging, judging, out / ledger.FILE)
     for line in _told(joined, len(pairs), options):
@@ -114,7 +116,7 @@ def _serve(options: argparse.Namespace) -> int:
         print(f"\nSaved: {kept.path}" + _standing(kept.record))
         if kept.record.by:
             print(f"Report: {_write(folder, kept, pairs)}")
-        print(f"The same command goes on; the table: tandem judge --summary {out}")
+        print(f"The same command goes on; the table: tandem judge --summary {shlex.quote(str(out))}")
     return 0
 
 
@@ -141,7 +143,10 @@ def _told(joined: Joined, n: int, options: argparse.Namespace) -> list[str]:
     """What was read and what of it is judged."""
     from tandem.text import count
 
-    lines = [f"{side.name}: {count(len(side.rows))} rows of {side.file}" for side in joined.sides]
+    lines = [f"{s.name}: {count(len(s.rows))} row{'s' * (len(s.rows) != 1)} of {s.file}" for s in joined.sides]
+    for side in joined.sides:
+        if side.further:
+            lines.append(f"left out: {count(side.further)} further samples of {side.name}; the first is judged")
     drawn = f", drawn by seed {options.seed}" if n < len(joined.pairs) else ""
     lines.append(f"{count(n)} of {count(len(joined.pairs))} pairs{drawn}")
     for name, alone in zip(joined.names, joined.unmatched, strict=True):

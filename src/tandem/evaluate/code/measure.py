@@ -209,9 +209,11 @@ async def score_samples(
 def _write(measured: Measured, out: Path) -> None:
     """The samples of each step, and what the gold says, as lines of JSON."""
     name, training = measured.benchmark.name, measured.benchmark.training
+    prompts = {task.id: task.prompt for task in measured.gold.tasks}
     found = {id: {"training": one.to_json()} for id, one in training.found.items()} if training else {}
     for step in measured.steps:
-        rows = [a.row() | found.get(a.task_id, {}) for a in measured.attempts if a.step == step]
+        asked = [a for a in measured.attempts if a.step == step]
+        rows = [a.row() | {"prompt": prompts[a.task_id]} | found.get(a.task_id, {}) for a in asked]
         write_lines(out / f"{name}-step{step}.jsonl", rows)
     write_lines(out / f"{name}-gold.jsonl", measured.gold.rows())
     if measured.missing:

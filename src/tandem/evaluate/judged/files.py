@@ -29,6 +29,9 @@ JUDGMENTS = (
     "null); generator_1, generator_2, annotator and raw_completion may be there"
 )
 
+GRADED = "graded"
+"""What the lines of a run call a grade that was read; among judgments of pairs the word is `preferred`."""
+
 
 @dataclass(frozen=True)
 class Output:
@@ -197,10 +200,11 @@ def optional(row: Row, name: str) -> str:
 def outcome_of(row: Row, value: float | None) -> Outcome:
     """What became of a judgment on record: `preferred` where it has a value, else what it says, else `unparsed`."""
     named = optional(row, "outcome") or "unparsed"
+    named = "preferred" if named == GRADED else named
     known: tuple[Outcome, ...] = get_args(Outcome)
     outcome = next((one for one in known if one == named), None)
     if outcome is None:
-        raise row.error(f"outcome is {named!r:.60}, none of {', '.join(known)}")
+        raise row.error(f"outcome is {named!r:.60}, none of {', '.join((*known, GRADED))}")
     return "preferred" if value is not None else "unparsed" if outcome == "preferred" else outcome
 
 

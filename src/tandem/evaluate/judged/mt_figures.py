@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tandem.evaluate.judged import prompts
+from tandem.evaluate.judged.files import GRADED
 from tandem.evaluate.judged.mt_bench import REFERENCED, TURNS, Answers
 from tandem.evaluate.judged.mt_grades import Compared, Grade, Graded, Verdict
 from tandem.evaluate.perplexity import figure, ratio
@@ -115,8 +116,9 @@ def single(graded: Graded) -> Shown:
             "question_id": g.question.id,
             "category": g.question.category,
             "turn": g.turn,
+            "question": "\n\n".join(g.question.turns[: g.turn]),
             "score": g.score,
-            "outcome": g.outcome,
+            "outcome": GRADED if g.outcome == "preferred" else g.outcome,
             "judgment": g.text,
             "answer": g.answer,
             "length": len(g.answer),
@@ -158,6 +160,7 @@ def pair(compared: Compared) -> Shown:
             "question_id": one.question.id,
             "category": one.question.category,
             "turn": one.turn,
+            "question": "\n\n".join(one.question.turns[: one.turn]),
             "winner": one.winner,
             "shown_first": one.winners[0],
             "shown_second": one.winners[1],

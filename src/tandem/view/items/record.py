@@ -61,7 +61,7 @@ def number(value: Any) -> float | None:
 
 
 def lettered(record: Record) -> bool:
-    """Whether whole numbers are places among choices; else they are numbers, such as the product of a multiplication."""
+    """Whether whole numbers are places among choices; else they are numbers, such as a product."""
     return isinstance(record.get("choices"), list) or isinstance(record.get("logprobs"), list)
 
 

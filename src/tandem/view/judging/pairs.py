@@ -5,10 +5,12 @@ there:
 
     id        id, task_id, question_id
     prompt    question, instruction, prompt, messages
-    answer    output, answer, answers, completion, response, text, written, prediction
+    answer    output, output_2, written, answer, answers, completion, response, text, prediction: the first with a text
 
-`answers` is a list as `tandem generate` writes it, whose first counts. A row that says `error` instead has no answer
-and is counted. What this does not do: choose among samples, or judge texts that stand under different questions.
+`answers` is a list as `tandem generate` writes it, whose first counts; `output_2` is AlpacaEval's for the measured model.
+Turns of a conversation are questions of their own. Of several samples of a question, told apart by `sample`, the first
+counts. A row that says `error` instead has no answer and is counted. What this does not do: judge texts that stand
+under different questions.
 """
 
 from __future__ import annotations
@@ -25,10 +27,9 @@ from tandem.runs import file_hash
 
 IDS = ("id", "task_id", "question_id")
 PROMPTS = ("question", "instruction", "prompt", "messages")
-ANSWERS = ("output", "answer", "answers", "completion", "response", "text", "written", "prediction")
-PLACES = ("*-items.jsonl", "items.jsonl", "*/items.jsonl", "*.answers.jsonl", "answers.jsonl", "*-step1.jsonl")
+ANSWERS = ("output", "output_2", "written", "answer", "answers", "completion", "response", "text", "prediction")
+PLACES = ("*-items.jsonl", "items.jsonl", "*/items.jsonl", "*.answers.jsonl", "answers.jsonl", "*-step*.jsonl")
 """Where a run's folder may hold answers."""
-
 
 PER_SYSTEM = ("rationale", "reasoning", "steps", "trace", "model", "system")
 """Fields that belong to a system also where only one side has them."""
@@ -75,6 +76,8 @@ class Side:
     """Of its bytes."""
     rows: Mapping[str, Answered]
     """By id, in the file's order."""
+    further: int = 0
+    """Rows that are a second sample, or a later one, of a question."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ def side(path: Path, name: str, fields: Fields, task: str = "") -> Side:
     """Read one side. Raises UserError, with file and line, on what is missing, strange or there twice."""
     file = _file(path, task)
     found: dict[str, Answered] = {}
+    firsts: dict[str, object] = {}
+    further = 0
     usual: dict[str, str] = {}
     for where, row in rows.read(file):
         if not isinstance(row, dict):
@@ -125,8 +130,13 @@ def side(path: Path, name: str, fields: Fields, task: str = "") -> Side:
                 "is not an object", where=where, remedy='write one {"id": …, "prompt": …, "output": …} a line'
             )
         id = _id(row, _named("id", fields.id, IDS, row, where, usual), where)
+        if "turn" in row:
+            id = f"{id}, turn {row['turn']}"
         if id in found:
-            remedy = "keep one of them; samples of one question are judged one at a time"
+            if row.get("sample") != firsts[id]:
+                further += 1
+                continue
+            remedy = "keep one of them, or number samples of one question from 0 in a field `sample`"
             raise UserError(f"the id {id!r} stands at {found[id].where} already", where=where, remedy=remedy)
         answer = None
         if "error" not in row or _has(row, fields.answer, ANSWERS):
@@ -139,9 +149,10 @@ def side(path: Path, name: str, fields: Fields, task: str = "") -> Side:
             prompt = _prompt(row[key], key, where)
         shown = {key: _shown(row[key]) for key in fields.show if row.get(key) not in (None, "", [], {})}
         found[id] = Answered(id, prompt, answer, shown, where)
+        firsts[id] = row.get("sample")
     if not found:
         raise UserError("holds no rows", where=str(file), remedy="is the run that wrote it finished?")
-    return Side(name, file, file_hash(file), found)
+    return Side(name, file, file_hash(file), found, further)
 
 
 def join(first: Side, second: Side, show: Sequence[str] = ()) -> Joined:
@@ -237,8 +248,12 @@ def _has(row: Mapping[str, Any], given: str, usual: Sequence[str]) -> bool:
 def _named(
     what: str, given: str, usual: Sequence[str], row: Mapping[str, Any], where: str, taken: dict[str, str]
 ) -> str:
-    """The field that holds something; the one that the file's first row has is meant in all rows."""
-    name = given or taken.get(what) or next((name for name in usual if name in row), "")
+    """The field that holds something; the one that the file's first row has is meant in all rows.
+
+    Of the usual ones a field with words goes before one with a number, such as an answer that was read out of a text.
+    """
+    there = sorted((name for name in usual if name in row), key=lambda name: not isinstance(row[name], str | list))
+    name = given or taken.get(what) or next(iter(there), "")
     if not name or name not in row:
         has = ", ".join(map(str, row)) or "none"
         wanted = f"the field {name!r}" if name else f"one of {', '.join(usual)}"
