@@ -124,7 +124,7 @@ async def answer(url: str, options: argparse.Namespace) -> Took:
     from tandem.store import Store
     from tandem.types import Question
 
-    filler = "The river rises in the hills and reaches the sea after ninety miles, past mills, meadows and two castles. "
+    filler = "The river rises in the hills and reaches the sea after ninety miles, past mills and two castles. "
     questions = [
         Question(
             str(n),
@@ -189,7 +189,9 @@ def main() -> None:
                 walls.append(took.wall)
                 print(told(took, options), flush=True)
             least = SERIAL * options.wait * options.questions / options.concurrent
-            print(f"median {statistics.median(walls):.2f} s wall: {least / statistics.median(walls):.1%} of it is waiting")
+            print(
+                f"median {statistics.median(walls):.2f} s wall: {least / statistics.median(walls):.1%} of it is waiting"
+            )
         server.stdin.close()
 
 

@@ -88,7 +88,7 @@ def arms(given: Set, shots: int, options: argparse.Namespace, recorder: Recorder
         made.append(Arm(SHOWN, "cot", shown, plain, (), given.oracle))
     if given.name in ("hotpotqa", "medmcqa") and all(q.context for q in given.oracle):
         made.append(Arm(GIVEN, "verify-and-edit", asking, always, own, given.oracle))
-    return made
+    return [arm for arm in made if arm.name not in options.without]
 
 
 # ── What is measured besides ────────────────────────────────────────────────────────────────────────────────────────
@@ -229,7 +229,7 @@ async def run(options: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[s
                         found, tables = await measure(given, shots, model, options, recorder)
                         done.append(found)
                         for table in tables:
-                            trials.print_table(table)
+                            trials.print_table(table, side_by_side.WIDTH)
                 finally:
                     for source in given.sources:
                         if hasattr(source, "close") and (closing := source.close()) is not None:
@@ -245,12 +245,16 @@ def main() -> None:
     add(
         "--shots", nargs="+", type=int, choices=range(7), default=[1, 6], help="worked examples in front (default: 1 6)"
     )
+    left = (*METHODS, "calibrated", SHOWN, GIVEN)
+    add("--without", nargs="+", choices=left, default=[], help="arms to leave out; react takes longest")
     add(
         "--fever-source",
         default="",
         help="where claims are looked up: replay:FILE#wikipedia (default: FEVER is not run)",
     )
     options = parser.parse_args()
+    if REFERENCE in options.without:
+        raise UserError("is what the others are compared with", where=f"--without {REFERENCE}", remedy="leave it in")
     began = time.monotonic()
     done, facts = asyncio.run(run(options))
     head = {

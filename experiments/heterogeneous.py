@@ -221,7 +221,7 @@ def main() -> None:
     began = time.monotonic()
     figures = asyncio.run(run(options))
     for table in tables(figures):
-        trials.print_table(table)
+        trials.print_table(table, side_by_side.WIDTH)
     out = side_by_side.out_path(options)
     head = {"experiment": "heterogeneous sources", "label": MECHANISM, "limit": options.limit, **figures}
     trials.write(out, head, [], side_by_side.machine(began))

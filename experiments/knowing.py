@@ -384,7 +384,7 @@ def main() -> None:
     facts, sets = asyncio.run(run(world_reader.Reader(facts=options.facts, epochs=options.epochs), options))
     for name, found in sets.items():
         for table in tables(name, found):
-            trials.print_table(table)
+            trials.print_table(table, side_by_side.WIDTH)
     said = facts["verbal"]
     if "not run" in said:
         print(f"\nverbal confidence: not run, {said['not run']}")

@@ -163,6 +163,8 @@ def percent(interval: Interval | None, *, sign: bool = False) -> str:
     return f"{interval.value * 100:{plus}.1f} {ends}{clear}"
 
 
+WIDTH = 190
+"""Columns of a printed table: it is cut nowhere."""
 COLUMNS = ("arm", "score", "F1", "AUC", "against the reference", "p", "fixed / broken", "tokens", "published")
 
 

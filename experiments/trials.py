@@ -276,14 +276,14 @@ def shown(interval: Interval | None, decimals: int = 3, *, sign: bool = False) -
     return f"{value} ± {interval.high - interval.value:.{decimals}f}{clear}"
 
 
-def print_table(table: results.Table) -> None:
-    """A plain table on standard output."""
+def print_table(table: results.Table, width: int = 100) -> None:
+    """A plain table on standard output, in at least `width` columns."""
     from rich.console import Console
     from rich.table import Table as Grid
     from rich.text import Text as Line
 
     console = Console(highlight=False)
-    console.width = max(console.width, 100)
+    console.width = max(console.width, width)
     grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="underline")
     for i, column in enumerate(table.columns):
         grid.add_column(column, justify="right" if i else "left", no_wrap=True)

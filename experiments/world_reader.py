@@ -137,7 +137,7 @@ def lessons(world: World, asked: Iterable[Question], n: int) -> list[Question]:
     unit, mentions = units(world), world.mentions
     taken = {int(unit[fact_number(f)]) for q in asked for f in q.meta["facts"]}
     found = []
-    for question in questions(world, hops=(1, 2), n=4 * n, seed=1):
+    for question in questions(world, hops=(1, 2), n=10 * n, seed=1):
         facts = [fact_number(f) for f in question.meta["facts"]]
         fits = min(int(mentions[f]) for f in facts) >= FEWEST and not question.meta["contested"]
         if fits and not taken & {int(unit[f]) for f in facts}:
