@@ -30,7 +30,7 @@ from side_by_side import Arm
 
 from tandem.lm import connect, embedded
 from tandem.metrics.normalise import answer_form
-from tandem.reason import demonstrations, kinds
+from tandem.reason import demonstrations, figures, kinds
 from tandem.reason.agreement import Gate
 from tandem.reason.chains import Asking
 from tandem.reason.methods import Settings
@@ -106,7 +106,7 @@ def strata(found: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
         told[name] = {
             arm: {
                 "right": proportion(sum(r.right == 1 for r in records), len(records)),
-                "editing": side_by_side.measured(records)["editing"],
+                "editing": figures.edited(records),
                 f"minus {REFERENCE}": side_by_side.against(records, here[REFERENCE]),
             }
             for arm, records in here.items()
