@@ -212,6 +212,18 @@ def test_what_cannot_be_used_is_named_before_anything_is_trained(
     assert not (tmp_path / "run" / "03-train").exists()
 
 
+def test_plain_questions_need_no_data_and_are_compared_as_words(place: Path, tmp_path: Path) -> None:
+    rows = [pair(n, language="text", need=f"{t} has a lake.", query=f"Lake of {t}?") for n, t in enumerate(TOWNS)]
+    pairs = write(tmp_path / "pairs.jsonl", *rows)
+    given = ["train", "query-generator", "--language", "text", "--model", str(place / "model"), "--device", "cpu"]
+    given += ["--pairs", pairs, "--test", pairs, "--out", str(tmp_path / "run"), "--shots", "0", "--max-tokens", "20"]
+    assert main([*given, "--epochs", "60", "--peak", "3e-3", "--context", "128"]) == 0
+    found = items(tmp_path / "run")
+    assert {one.outcome for one in (*found["untuned"], *found["tuned"])} <= {"right", "other-words"}
+    loss = json.loads((tmp_path / "run" / "03-train" / "history.json").read_text())["loss"]
+    assert loss[-1] < 0.8 * loss[0]
+
+
 def test_a_schema_that_is_described_nowhere_is_named(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -151,8 +151,10 @@ def _recipe(job: QueryGenerator) -> str:
     """The settings and the contents of all files, as TOML."""
     given = job.given
     files = [*given.pairs, *given.test, *given.tables, *([given.schemas] if given.schemas else [])]
+    files += given.data.values()
     if given.world:
-        files += sorted((given.world / "queries").glob("*.json*"))
+        kind = {"sql": "**/*.sqlite", "sparql": "triples.nt", "text": "queries/*.jsonl"}[given.language]
+        files += sorted({*(given.world / "queries").glob("*.json*"), *given.world.glob(kind)})
     told = {k: str(v) if isinstance(v, Path) else v for k, v in vars(given).items() if v is not None}
     told |= {k: [str(p) for p in told[k]] for k in ("pairs", "test", "tables")}
     told["data"] = {name: str(path) for name, path in given.data.items()}
