@@ -11,6 +11,8 @@ A run cannot be shorter than
 
 and the figure is this by the wall time (target: 90 %). Everything is as `tandem answer` does it: traces, a fresh store,
 the caller with its limits; `--without-store` leaves the commits out. `--profile` prints where the processor time goes.
+On a machine that does other work the seconds for which both processes were kept waiting for a processor are told: where
+they are many, the figure is the machine's and not ours.
 """
 
 from __future__ import annotations
@@ -108,9 +110,19 @@ class Took:
     """Processor seconds of this process, all threads."""
     calls: int
     """Requests that were sent."""
+    delayed: float
+    """Seconds in which the event loop's thread, and the server's, could have run and others had the processor."""
 
 
-async def answer(url: str, options: argparse.Namespace) -> Took:
+def delayed(process: int) -> float:
+    """Seconds that the first thread of a process has waited for a processor (Linux; 0 elsewhere)."""
+    try:
+        return int(Path(f"/proc/{process}/task/{process}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+async def answer(url: str, server: int, options: argparse.Namespace) -> Took:
     """All questions once, against a fresh store."""
     from tandem.http.pace import Limits
     from tandem.lm.endpoints import Endpoint, able_by_format
@@ -142,9 +154,11 @@ async def answer(url: str, options: argparse.Namespace) -> Took:
         store = None if options.without_store else opened.enter_context(Store(folder / "answers.db"))
         source = Recorded(Dataset(), Recorder(store))
         async with Model(Remote(endpoint), store=store) as model:
+            waited = delayed(os.getpid()) + delayed(server)
             clock, busy = time.perf_counter(), time.process_time()
             records = await answer_all(questions, method, model, [source], concurrent=options.concurrent)
-            took = Took(time.perf_counter() - clock, time.process_time() - busy, model.spent.calls)
+            wall, busy = time.perf_counter() - clock, time.process_time() - busy
+            took = Took(wall, busy, model.spent.calls, delayed(os.getpid()) + delayed(server) - waited)
     edited = [record for record in records if record.answer.text == "Varnum" and "edits" in record.answer.facts]
     assert len(edited) == len(questions), "every question is edited"
     assert took.calls == CALLS * len(questions), f"{took.calls} calls"
@@ -156,7 +170,8 @@ def told(took: Took, options: argparse.Namespace) -> str:
     per_call = took.processor / took.calls * 1000
     return (
         f"{took.wall:6.2f} s wall, at least {least:.2f}: {least / took.wall:6.1%}   "
-        f"{took.processor:.2f} s of processor time, {per_call:.2f} ms a call   load {os.getloadavg()[0]:.1f}"
+        f"{took.processor:.2f} s of processor time, {per_call:.2f} ms a call   "
+        f"load {os.getloadavg()[0]:.1f}, kept waiting for a processor {took.delayed:.1f} s"
     )
 
 
@@ -180,12 +195,12 @@ def main() -> None:
         url = f"http://127.0.0.1:{int(server.stdout.readline())}/v1"
         if options.profile:
             with cProfile.Profile() as profile:
-                print(told(asyncio.run(answer(url, options)), options))
+                print(told(asyncio.run(answer(url, server.pid, options)), options))
             pstats.Stats(profile).sort_stats("tottime").print_stats(30)
         else:
             walls = []
             for _ in range(options.rounds):
-                took = asyncio.run(answer(url, options))
+                took = asyncio.run(answer(url, server.pid, options))
                 walls.append(took.wall)
                 print(told(took, options), flush=True)
             least = SERIAL * options.wait * options.questions / options.concurrent
