@@ -80,7 +80,7 @@ def test_requests_are_written_and_their_answers_scored_without_a_model(evaluate)
     assert status == 0
     assert "0.5000 ± 0.5000" in out
     assert len(lines("scored/winogrande-items.jsonl")) == 2
-    assert json.loads(Path("scored/results.json").read_text())["title"] == "answers.jsonl evaluated"
+    assert json.loads(Path("scored/results.json").read_text())["title"] == "answers.jsonl on winogrande, truthfulqa_mc2"
 
 
 def test_missing_answers_end_with_status_1_and_say_so(evaluate):

@@ -304,7 +304,7 @@ def test_gold_that_fails_gives_status_one(place, evaluate):
     [
         (("--tasks", "humaneval,apps"), "no task is called 'apps'"),
         ((), "no folder for the results"),
-        (("--samples-per-task", "0", "--out", "run"), "--n: is 0"),
+        (("--samples-per-task", "0", "--out", "run"), "--samples-per-task: is 0"),
         (("--steps", "0", "--out", "run"), "steps: is 0"),
         (("--k", "1,x", "--out", "run"), "--k: is '1,x'"),
         (("--k", "10", "--out", "run"), "pass@10 cannot be had from 1 samples"),

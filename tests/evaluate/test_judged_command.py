@@ -96,11 +96,8 @@ def test_outputs_of_files_are_judged_without_a_model(evaluate):
     assert status == 0
     assert "against" not in out
     assert lines("run/alpaca_eval-items.jsonl")[0]["generator_2"] == "theirs"
-    assert json.loads(Path("run/results.json").read_text())["title"] == (
-        "alpaca_eval=theirs.jsonl, mt_bench=answers.jsonl evaluated".replace("alpaca_eval=", "").replace(
-            "mt_bench=", ""
-        )
-    )
+    title = json.loads(Path("run/results.json").read_text())["title"]
+    assert title == "theirs.jsonl, answers.jsonl on alpaca_eval, mt_bench"
 
 
 def test_two_models_are_compared_in_both_orders(evaluate):
@@ -157,7 +154,9 @@ def test_a_judge_that_fails_leaves_a_run_that_goes_on(evaluate):
     status, out, err = evaluate("alpaca_eval", "--out", "run")
     assert status == 1
     assert "NOT COUNTED: 6 of 6 judgments are failed" in out
-    assert "the same command goes on" in err
+    assert "the same command goes on, with --retry-failed also where a call has failed" in err
+    Path("judge.toml").write_text(JUDGE)
+    assert evaluate("alpaca_eval", "--out", "other", "--retry-failed")[0] == 0
 
 
 def test_one_budget_holds_for_model_and_judge(evaluate):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from choice_sample import ARC, FILES, HELLASWAG, MMLU, PREAMBLE, TRUTHFULQA, folder, write
-from tandem.cli.evaluate import CHOICES
+from tandem.cli.evaluate_options import CHOICES
 from tandem.errors import Failure, Unsupported, UserError
 from tandem.evaluate import multiple_choice
 from tandem.evaluate.multiple_choice import NAMES, figures, requests

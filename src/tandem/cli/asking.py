@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 ADDRESSES = "embedded, local:DIR, hf:DIR, openai:MODEL, anthropic:MODEL, https://host/v1#MODEL, NAME, replay:FILE"
 
 
-def which_model(parser: argparse.ArgumentParser) -> None:
+def which_model(parser: argparse._ActionsContainer) -> None:
     """Arguments that choose the model and how it computes."""
-    parser.add_argument("--model", default="embedded", metavar="ADDRESS", help=f"{ADDRESSES} … (default: embedded)")
+    model_address(parser)
     how_to_compute(parser)
 
 
-def how_to_compute(parser: argparse.ArgumentParser) -> None:
+def model_address(parser: argparse._ActionsContainer) -> None:
+    """The argument that chooses the model."""
+    parser.add_argument("--model", default="embedded", metavar="ADDRESS", help=f"{ADDRESSES} … (default: embedded)")
+
+
+def how_to_compute(parser: argparse._ActionsContainer) -> None:
     """Arguments that say what a model may do instead of what it lacks, and how one of this machine computes."""
     add = parser.add_argument
     add(
@@ -41,8 +46,10 @@ def how_to_compute(parser: argparse.ArgumentParser) -> None:
     add("--device", help="cpu, cuda, cuda:1 (default: the best there is)")
 
 
-def how_to_sample(parser: argparse.ArgumentParser, *, temperature: float) -> None:
-    """Arguments that make a `Sampling`."""
+def how_to_sample(
+    parser: argparse._ActionsContainer, *, temperature: float, max_tokens: int = 256, logprobs: bool = True
+) -> None:
+    """Arguments that make a `Sampling`; `logprobs`: whether the command has a use for them."""
     add = parser.add_argument
     add(
         "--temperature",
@@ -52,10 +59,13 @@ def how_to_sample(parser: argparse.ArgumentParser, *, temperature: float) -> Non
         help=f"0 takes the likeliest token, “own” leaves it to the model (default: {temperature:g})",
     )
     add("--top-p", type=float, default=1.0, metavar="P", help="sample from the tokens that hold this probability")
-    add("--max-tokens", type=int, default=256, metavar="N", help="longest answer, in tokens (default: 256)")
+    add("--max-tokens", type=int, default=max_tokens, metavar="N", help=f"longest answer, in tokens ({max_tokens})")
     add("--stop", action="append", default=[], metavar="TEXT", help="end the answer before this text; repeatable")
     add("--seed", type=int, default=0, metavar="N", help="seed of the sampling (default: 0)")
-    add("--logprobs", action="store_true", help="give the tokens and their log-probabilities")
+    if logprobs:
+        add("--logprobs", action="store_true", help="give the tokens and their log-probabilities")
+    else:
+        parser.set_defaults(logprobs=False)
 
 
 def sampling_of(options: argparse.Namespace) -> Sampling:

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     """Read, compare, print, write."""
     import json
 
-    from tandem.cli.evaluate import markdown
+    from tandem.cli.markdown import markdown
     from tandem.errors import UserError
     from tandem.evaluate.compare import compare_sides, read, told
 

@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser, forms: tuple[str, ...]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look, print, write."""
-    from tandem.cli.evaluate import markdown
+    from tandem.cli.markdown import markdown
     from tandem.cli.training_text import looked
     from tandem.errors import UserError
     from tandem.evaluate.overlap import told
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _of_task(name: str, options: argparse.Namespace) -> Mapping[str, str]:
     """The items of a benchmark."""
-    from tandem.cli.evaluate import CODE
+    from tandem.cli.evaluate_options import CODE
 
     if name in CODE:
         from tandem.evaluate import code

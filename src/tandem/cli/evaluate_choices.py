@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tandem.cli.evaluate import Part, tell, write_run
+from tandem.cli.evaluating import Part, folder_for, tell, write_run
 from tandem.cli.training_text import look_for
 from tandem.errors import UserError
 from tandem.evaluate import multiple_choice
@@ -84,8 +84,7 @@ def write_requests(names: Sequence[str], options: argparse.Namespace) -> int:
 def score_answers(names: Sequence[str], options: argparse.Namespace) -> int:
     """Score given log-probabilities, without a model."""
     from tandem import __version__
-    from tandem.recipes.toml import write
-    from tandem.runs import Run, file_hash
+    from tandem.runs import file_hash
 
     tasks = [task(name, options) for name in names]
     look_for(tasks, options)
@@ -100,8 +99,7 @@ def score_answers(names: Sequence[str], options: argparse.Namespace) -> int:
         "shots": options.shots,
         "limit": options.limit,
     }
-    recipe = write({"evaluate": settings} | {one.name: dict(one.facts) for one in tasks})
-    with Run(options.out, recipe) as folder:
+    with folder_for(options.out, settings, tasks) as folder:
         parts = [part(scored, options.out) for scored in found]
-        write_run(folder, options, settings, [*tasks], parts)
+        write_run(folder, settings, tasks, parts)
     return tell(parts, options.out)

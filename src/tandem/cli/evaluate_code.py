@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tandem.cli.evaluate import Part, tell
+from tandem.cli.evaluating import Part, tell
 from tandem.cli.progress import BETWEEN_LINES
 from tandem.cli.training_text import look_for
 from tandem.errors import UserError

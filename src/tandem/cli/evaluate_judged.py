@@ -6,12 +6,12 @@ import argparse
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from tandem.cli.evaluate import Part, model_at, tell, write_run
-from tandem.cli.judging import JUDGED
+from tandem.cli.evaluate_options import JUDGED
+from tandem.cli.evaluating import Part, folder_for, in_turn, model_at, needs_folder, tell, write_run
 from tandem.errors import UserError
 from tandem.evaluate.judged import (
     alpaca,
@@ -157,8 +157,6 @@ def task(name: str, options: argparse.Namespace) -> JudgedTask:
 def judge_given(names: Sequence[str], options: argparse.Namespace) -> int:
     """Judge outputs of files, or take the figures of judgments on record; no model is measured."""
     from tandem import __version__
-    from tandem.recipes.toml import write
-    from tandem.runs import Run
 
     option = "--judgments" if options.judgments else "--outputs"
     given = options.judgments or options.outputs
@@ -175,52 +173,36 @@ def judge_given(names: Sequence[str], options: argparse.Namespace) -> int:
         found = [_on_record(name, options) for name in names]
         if options.out is None:
             return tell([part for part, _ in found])
-        recipe = write({"evaluate": settings} | {name: facts for name, (_, facts) in zip(names, found, strict=True)})
-        with Run(options.out, recipe) as folder:
+        tasks = [_Named(name, facts) for name, (_, facts) in zip(names, found, strict=True)]
+        with folder_for(options.out, settings, tasks) as folder:
             parts = [_on_record(name, options, options.out)[0] for name in names]
-            tasks = [_Named(name, facts) for name, (_, facts) in zip(names, found, strict=True)]
-            write_run(folder, options, settings, cast("Any", tasks), parts)
+            write_run(folder, settings, tasks, parts)
         return tell(parts, options.out)
-    if options.out is None:
-        raise UserError("no folder for the results", where="--out", remedy="name a new one, or the one to go on with")
+    needs_folder(options)
     return asyncio.run(_judge_outputs([task(name, options) for name in names], options, settings))
 
 
 async def _judge_outputs(tasks: Sequence[JudgedTask], options: argparse.Namespace, settings: dict[str, Any]) -> int:
     from tandem.cli.asking import plain_warnings
-    from tandem.cli.counting import counting
-    from tandem.lm.answer_file import Standing
-    from tandem.recipes.toml import write
-    from tandem.runs import Run
 
     with plain_warnings(), ExitStack() as opened:
         judge = model_at(options.judge, options, opened)
         async with judge:
             tasks = [one.judged_by(judge) for one in tasks]
-            recipe = write({"evaluate": settings} | {one.name: dict(one.facts) for one in tasks})
-            parts: list[Part] = []
-            with Run(options.out, recipe) as folder:
-                for one in tasks:
-                    standing = Standing()
-
-                    def advance(standing: Standing = standing) -> None:
-                        standing.done += 1
-
-                    with counting(judge, standing, one.total) as show:
-                        watch = asyncio.create_task(show())
-                        try:
-                            parts.append(await one.judge(None, options.out, advance))
-                        finally:
-                            watch.cancel()
-                write_run(folder, options, settings, tasks, parts)
-    return tell(parts, options.out)
+            with folder_for(options.out, settings, tasks) as folder:
+                parts = await in_turn(tasks, lambda one, done: one.judge(None, options.out, done), judge, folder)
+                write_run(folder, settings, tasks, parts)
+    return tell(parts, options.out, goes_on=True)
 
 
+@dataclass(frozen=True)
 class _Named:
-    """A task without work: its name and facts, for the settings of a report."""
+    """A task without work."""
 
-    def __init__(self, name: str, facts: Mapping[str, Any]) -> None:
-        self.name, self.facts = name, facts
+    name: str
+    """Its name."""
+    facts: Mapping[str, Any]
+    """What its figures depend on."""
 
 
 def _on_record(name: str, options: argparse.Namespace, out: Path | None = None) -> tuple[Part, dict[str, Any]]:

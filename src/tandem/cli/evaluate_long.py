@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tandem.cli.asking import sampling_of
-from tandem.cli.evaluate import Part
+from tandem.cli.evaluating import Part
 from tandem.errors import UserError
 from tandem.evaluate import long
 

@@ -190,7 +190,7 @@ def _write(folder: Run, kept: Ledger, pairs: tuple[Pair, ...]) -> Path:
 
 def _summary(options: argparse.Namespace) -> int:
     """The tables of a folder or file of judgments."""
-    from tandem.cli.evaluate import markdown
+    from tandem.cli.markdown import markdown
     from tandem.errors import UserError
     from tandem.runs import write_whole
     from tandem.view.judging import export, ledger, told

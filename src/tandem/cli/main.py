@@ -22,7 +22,7 @@ COMMANDS = {
     "ask": "put one question to any model: the embedded one, a folder, a server, an API",
     "answer": "answer questions: from memory, or checked against sources (Verify-and-Edit, Chain-of-Knowledge, ReAct)",
     "generate": "answer a file of prompts with any model; recorded, budgeted, resumed",
-    "evaluate": "measure a model, or given samples, on benchmarks: programs run in a sandbox",
+    "evaluate": "measure a model on benchmarks: choices, programs, judged chat, long inputs; intervals, resumed",
     "compare": "two or more runs on the same items: what changed, and could it be chance",
     "judge": "people say which of two systems' answers is better, blind, on a page of this machine",
     "metrics": "measure predictions in a file: exact match, F1, FEVER, BLEU, chrF++, ROUGE, pass@k, AUC, κ, α",

@@ -73,7 +73,7 @@ def _list() -> None:
 def _measure(options: argparse.Namespace, names: list[str]) -> int:
     import sys
 
-    from tandem.cli.evaluate import markdown
+    from tandem.cli.markdown import markdown
     from tandem.metrics.measuring import measure_file
     from tandem.text import count
 

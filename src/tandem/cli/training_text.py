@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tandem.cli.progress import BETWEEN_LINES
+from tandem.errors import UserError
 
 if TYPE_CHECKING:
+    from tandem.cli.evaluating import Named
     from tandem.evaluate.overlap import Looked, Training
     from tandem.tokenizer import Tokenizer
 
@@ -32,7 +34,7 @@ class Sought(Protocol):
         ...
 
 
-def training_text(parser: argparse.ArgumentParser) -> None:
+def training_text(parser: argparse._ActionsContainer) -> None:
     """The options of `tandem evaluate`."""
     add = parser.add_argument
     add(
@@ -46,11 +48,18 @@ def training_text(parser: argparse.ArgumentParser) -> None:
     add("--training-tokenizer", type=Path, metavar="DIR", help="of a tokenised corpus (default: the one beside it)")
 
 
-def look_for(tasks: Sequence[object], options: argparse.Namespace) -> None:
+def look_for(tasks: Sequence[Named], options: argparse.Namespace) -> None:
     """Look for the items of tasks in the training text, once for all of them, and tell each what was found."""
     if not options.training:
         return
     sought = [task for task in tasks if isinstance(task, Sought)]
+    if others := [task.name for task in tasks if not isinstance(task, Sought)]:
+        if not sought:
+            remedy = (
+                "it is for multiple choice and programs; tandem corpus overlap --items FILE looks for items of yours"
+            )
+            raise UserError(f"does not look for {', '.join(others)}", where="--training", remedy=remedy)
+        print(f"--training does not look for {', '.join(others)}", file=sys.stderr)
     found = looked(
         {task.name: task.sought() for task in sought},
         options.training,
@@ -95,7 +104,6 @@ def looked(
 def beside(folder: Path) -> Tokenizer | None:
     """The tokenizer that made a folder of tokens, where it lies in a folder beside one of those above."""
     from tandem.corpus import Shards
-    from tandem.errors import UserError
     from tandem.tokenizer import load
 
     wanted = Shards(folder).tokenizer

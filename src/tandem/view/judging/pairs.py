@@ -7,10 +7,10 @@ there:
     prompt    question, instruction, prompt, messages
     answer    output, output_2, written, answer, answers, completion, response, text, prediction: the first with a text
 
-`answers` is a list as `tandem generate` writes it, whose first counts; `output_2` is AlpacaEval's for the measured model.
-Turns of a conversation are questions of their own. Of several samples of a question, told apart by `sample`, the first
-counts. A row that says `error` instead has no answer and is counted. What this does not do: judge texts that stand
-under different questions.
+`answers` is a list as `tandem generate` writes it, whose first counts; `output_2` is the measured model's, AlpacaEval's
+name. Turns of a conversation are questions of their own. Of several samples of a question, told apart by `sample`, the
+first counts. A row that says `error` instead has no answer and is counted. What this does not do: judge texts that
+stand under different questions.
 """
 
 from __future__ import annotations
