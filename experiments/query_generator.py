@@ -17,6 +17,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tandem.decoder.threads import sleep_while_idle
+
+sleep_while_idle()  # before torch is loaded
+
+# ruff: noqa: E402
 import torch
 from trials import ended, machine
 

@@ -112,7 +112,7 @@ def run(
     use_threads(threads)
     folder = locate(job.model)
     with Run(out, _recipe(job), {"seed": job.seed, "device": device_name(where), "torch": torch.__version__}) as held:
-        material = gather(job.given, held.work("pairs"))
+        material = gather(job.given, out / "tables")
         _staged(held, watch, 0, "Pairs, each run on its data", lambda path: _pairs(job, material, path, watch))
         known = _known(job, material, out)
         measured = bool(known.pairs)

@@ -161,6 +161,7 @@ def _files(given: Given, work: Path) -> _Parts:
             remedy = "give one file of tables for all, or one for each of --pairs and --test, in their order"
             raise UserError("are neither one nor as many as files of questions", where="--tables", remedy=remedy)
         readings = []
+        work.mkdir(exist_ok=True)
         for n, path in enumerate((*given.pairs, *given.test)):
             database = work / f"wikisql-{n}.sqlite"
             reading, told = query_forms.wikisql(path, given.tables[n % len(given.tables)], database, skip=given.skip)
