@@ -100,6 +100,14 @@ def test_other_methods_are_refused(visitor: Visitor) -> None:
         assert visitor.ask(method, "/echo").status == 405
 
 
+def test_an_address_of_many_parameters_is_read_and_one_of_too_many_refused(visitor: Visitor) -> None:
+    """A form over a record of many fields sends every limit, empty ones too; the guard's headers stand on a refusal."""
+    assert visitor.get("/?" + "&".join(f"min.x{n}=" for n in range(300))).status == 200
+    reply = visitor.get("/?" + "&".join(f"x{n}=1" for n in range(3000)))
+    assert reply.status == 400 and "parameters" in reply.text
+    assert "content-security-policy" in {name.lower() for name in reply.headers}
+
+
 def test_another_page_cannot_embed_ours(visitor: Visitor) -> None:
     """A page of another port is of the same site, so the browser would send the cookie."""
     asked = {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": "image"}

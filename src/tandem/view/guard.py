@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LIMIT = 64 * 1024
 """Bytes a body may have."""
-FIELDS = 100
+FIELDS = 1000
 """Fields a form may have."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -97,8 +97,13 @@ class Guard:
             await send(message)
 
         headers = _headers(scope)
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=FIELDS))
         refused = self._refused(scope["method"], headers)
+        query: dict[str, str] = {}
+        if not refused:
+            try:
+                query = dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=FIELDS))
+            except ValueError:
+                refused = 400, f"The address has more than {FIELDS:,} parameters."
         if refused:
             await _answer(guarded, *refused)
         elif scope["method"] == "GET" and self._keys.opens(query.get("key", "")):
