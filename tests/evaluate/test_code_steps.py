@@ -35,6 +35,14 @@ def measure(place, rules=None, *, name="humaneval", form="text", **settings):
     return asyncio.run(work()), backend
 
 
+@pytest.fixture(scope="module")
+def thrice(tmp_path_factory):
+    """Three samples of every task in three steps: (what was measured, the model that was asked)."""
+    root = tmp_path_factory.mktemp("thrice")
+    (root / "out").mkdir()
+    return measure(folder(root / "data"), steps=3, cpu=1.0)
+
+
 def outcomes(measured, task, step=1):
     return [a.hidden.outcome for a in measured.attempts if (a.task_id, a.step) == (task, step)]
 
@@ -77,8 +85,8 @@ def test_the_gold_of_mbpp_passes_shadowed_names_included(place, name):
 # ── Steps ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_first_attempts_are_scored_by_the_hidden_tests(place):
-    measured, _ = measure(place)
+def test_first_attempts_are_scored_by_the_hidden_tests(thrice):
+    measured, _ = thrice
     assert outcomes(measured, "HumanEval/0") == ["failed", "passed", "error"]  # x + 2 is right for 2 alone
     assert outcomes(measured, "HumanEval/1") == ["failed"] * 3
     assert outcomes(measured, "HumanEval/2") == ["failed", "passed", "timeout"]
@@ -86,8 +94,8 @@ def test_first_attempts_are_scored_by_the_hidden_tests(place):
     assert figures.pass_at(measured, 1, 1).value == pytest.approx(2 / 9)
 
 
-def test_a_refinement_mends_only_what_fails_a_seen_test(place):
-    measured, backend = measure(place, steps=2)
+def test_a_refinement_mends_only_what_fails_a_seen_test(thrice):
+    measured, backend = thrice
     # The first sample passes the seen test double(2) == 4 and stays, though the hidden ones refuse it.
     assert fates(measured, "HumanEval/0") == ["passed", "passed", "refined"]
     assert outcomes(measured, "HumanEval/0", 2) == ["failed", "passed", "passed"]
@@ -95,27 +103,27 @@ def test_a_refinement_mends_only_what_fails_a_seen_test(place):
     assert len([text for text in asked if "double" in text]) == 1
 
 
-def test_a_refinement_that_does_not_parse_keeps_the_program_before_it(place):
-    measured, _ = measure(place, steps=2)
+def test_a_refinement_that_does_not_parse_keeps_the_program_before_it(thrice):
+    measured, _ = thrice
     assert fates(measured, "HumanEval/1") == ["kept: does not parse", "refined", "kept: does not parse"]
     assert outcomes(measured, "HumanEval/1", 2) == ["failed", "passed", "failed"]
 
 
-def test_a_task_without_seen_tests_is_never_refined(place):
-    measured, _ = measure(place, steps=3)
+def test_a_task_without_seen_tests_is_never_refined(thrice):
+    measured, _ = thrice
     assert fates(measured, "HumanEval/2", 3) == ["no seen tests"] * 3
     assert outcomes(measured, "HumanEval/2", 3) == outcomes(measured, "HumanEval/2", 1)
 
 
-def test_no_prompt_ever_holds_a_hidden_test(place):
-    _, backend = measure(place, steps=3)
+def test_no_prompt_ever_holds_a_hidden_test(thrice):
+    _, backend = thrice
     for prompt, _, _ in backend.calls:
         assert "candidate(-1)" not in prompt.text
         assert "def check" not in prompt.text
 
 
-def test_every_step_has_every_sample(place):
-    measured, _ = measure(place, steps=3)
+def test_every_step_has_every_sample(thrice):
+    measured, _ = thrice
     assert [sum(a.step == step for a in measured.attempts) for step in (1, 2, 3)] == [9, 9, 9]
 
 
@@ -199,8 +207,8 @@ def test_a_name_that_is_no_benchmark_lists_those_that_are(place):
     assert "mbpp_sanitized" in told.value.remedy
 
 
-def test_a_plain_prompt_is_asked_without_a_single_change(place):
-    _, backend = measure(place)
-    prompts = {prompt for prompt, _, _ in backend.calls}
-    assert prompts == {Text(task.prompt) for task in humaneval.read(place / "any-name.jsonl.gz")}
+def test_a_plain_prompt_is_asked_without_a_single_change(place, thrice):
+    _, backend = thrice
+    first = {prompt for prompt, _, _ in backend.calls if "What the test says" not in prompt.text}
+    assert first == {Text(task.prompt) for task in humaneval.read(place / "any-name.jsonl.gz")}
     assert {how.stop for _, how, _ in backend.calls} == {humaneval.STOPS}

@@ -33,16 +33,17 @@ class Losing:
         await self.inner.__aexit__(*details)
 
 
-def judge(*programs, boundary=None, **settings):
+def judge(*programs, boundary=None, limits=Limits(), **settings):
     async def work():
-        async with Examiner(boundary or Sandbox(workers=1), Limits(), **settings) as examiner:
+        async with Examiner(boundary or Sandbox(workers=1), limits, **settings) as examiner:
             return [await examiner.judge(p, TESTS) for p in programs], examiner.tally
 
     return asyncio.run(work())
 
 
 def test_a_verdict_reads_as_in_the_original_results_file():
-    found, _ = judge(RIGHT, WRONG, "def f(x): return y", "def f(:", "def f(x):\n  while True: pass")
+    endless = "def f(x):\n  while True: pass"
+    found, _ = judge(RIGHT, WRONG, "def f(x): return y", "def f(:", endless, limits=Limits(cpu=0.5))
     assert [one.result for one in found] == [
         "passed",
         "failed: one more",

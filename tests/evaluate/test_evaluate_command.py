@@ -47,7 +47,7 @@ def samples(place):
 
 
 def model(place):
-    return ("--model", f"scripted:{place}/rules.toml", "--samples-per-task", "3", "--temperature", "0.2")
+    return ("--model", f"scripted:{place}/rules.toml", "--samples-per-task", "3", "--temperature", "0.2", "--cpu", "1")
 
 
 def gold():

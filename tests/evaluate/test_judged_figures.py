@@ -184,11 +184,11 @@ def test_a_strong_penalty_leaves_nothing():
 def test_rows_of_one_group_are_held_out_together():
     # As many terms as rows, shares that are noise: who has seen a row's twin can repeat it, who has not, cannot.
     rng = np.random.default_rng(5)
-    x, y = rng.normal(size=(20, 20)), rng.integers(0, 2, size=20).astype(float)
-    twins = np.concatenate([x, x]), np.concatenate([y, y]), np.ones(40)
-    weak, strong = 1e-3, 1e3
-    assert logistic.choose(*twins, [*range(20), *range(20)], (weak, strong)) == weak
-    assert logistic.choose(*twins, [*range(20), *range(1, 21)], (weak, strong)) == strong
+    x, y = rng.normal(size=(15, 15)), rng.integers(0, 2, size=15).astype(float)
+    twins = np.concatenate([x, x]), np.concatenate([y, y]), np.ones(30)
+    weak, strong = 1e-3, 30.0
+    assert logistic.choose(*twins, [*range(15), *range(15)], (weak, strong)) == weak
+    assert logistic.choose(*twins, [*range(15), *range(1, 16)], (weak, strong)) == strong
 
 
 # ── Length control ──────────────────────────────────────────────────────────────────────────────────────────────────
