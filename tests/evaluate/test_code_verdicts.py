@@ -33,9 +33,9 @@ class Losing:
         await self.inner.__aexit__(*details)
 
 
-def judge(*programs, boundary=None, limits=Limits(), **settings):
+def judge(*programs, boundary=None, limits=None, **settings):
     async def work():
-        async with Examiner(boundary or Sandbox(workers=1), limits, **settings) as examiner:
+        async with Examiner(boundary or Sandbox(workers=1), limits or Limits(), **settings) as examiner:
             return [await examiner.judge(p, TESTS) for p in programs], examiner.tally
 
     return asyncio.run(work())
