@@ -53,14 +53,15 @@ def interval(figure: Figure, decimals: int | None = None) -> str:
 def precision(figure: Figure) -> int:
     """Decimals worth printing: down to a fifth of the interval's half width, or three significant digits without one.
 
-    A percentage has at least one, so that columns of them line up.
+    A percentage has at least one, so that columns of them line up; so has a fraction below ten: 4.5 is no 4.
     """
     scale = 100 if figure.unit == "%" else 1
+    fraction = known(figure.value) and abs(figure.value) < 10 and figure.value != int(figure.value)
     least = 1 if figure.unit == "%" else 0
     ends = interval_of(figure)
     if ends is not None and ends[1] > ends[0]:
         half = (ends[1] - ends[0]) / 2 * scale
-        return min(6, max(least, -math.floor(math.log10(half / 2))))
+        return min(6, max(least, int(fraction), -math.floor(math.log10(half / 2))))
     if least or not known(figure.value) or figure.value == int(figure.value):
         return least
     return min(6, max(0, 2 - math.floor(math.log10(abs(figure.value)))))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tandem.evaluate.compare.comparison import Comparison, Row
@@ -37,6 +38,22 @@ def table(found: Comparison) -> Table:
         cells += [len(d.fixed), len(d.broken), d.verdict if row.comparable else f"{d.verdict}, NOT COMPARABLE"]
         rows.append(tuple(cells))
     return Table("Compared", columns, tuple(rows), note=" ".join(how(found)))
+
+
+def _narrow(wide: Table) -> Table:
+    """The table for a page, where fewer columns fit: the direction stands at the metric, fixed and broken are one."""
+    names = list(wide.columns)
+    metric, way, fixed = names.index("metric"), names.index("direction"), names.index("fixed")
+
+    def fold(cells: Sequence[Cell], both: str, measured: str) -> tuple[Cell, ...]:
+        kept = [*cells[:metric], measured, *cells[way + 1 : fixed], both, *cells[fixed + 2 :]]
+        return tuple(kept)
+
+    return replace(
+        wide,
+        columns=tuple(str(name) for name in fold(names, "fixed, broken", "metric")),
+        rows=tuple(fold(row, f"{row[fixed]}, {row[fixed + 1]}", f"{row[metric]} {row[way]}") for row in wide.rows),
+    )
 
 
 def signed(row: Row) -> str:
@@ -119,7 +136,7 @@ def results(found: Comparison) -> Results:
     first, *others = found.sides
     headline = tuple(_headline(row, len(others) > 1) for row in found.rows if not row.group)[:6]
     against = [*found.warnings, *found.notes]
-    items = [table(found)]
+    items = [_narrow(table(found))]
     items += [
         Table("What speaks against comparing, and what is left out", ("",), tuple((line,) for line in against))
     ] * bool(against)
