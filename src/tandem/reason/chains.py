@@ -158,7 +158,8 @@ def _chain_prompt(question: Question, lm: LM, asking: Asking, begun: str = "\n1.
 
 
 def _written(d: Demonstration) -> str:
-    return f"{_numbered([worked.text for worked in d.steps])}\n{ANSWER} {d.answer}"
+    # The checked steps: what a model might have written may be false, and then the answer does not follow from it.
+    return f"{_numbered([worked.checked or worked.text for worked in d.steps])}\n{ANSWER} {d.answer}"
 
 
 def _numbered(steps: Sequence[str]) -> str:
