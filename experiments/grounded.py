@@ -83,7 +83,7 @@ def arms(given: Set, shots: int, options: argparse.Namespace, recorder: Recorder
     if given.name == "hotpotqa":
         made.append(Arm("calibrated", "calibrated", asking, plain, sources))
     own = [Recorded(grounded_sets.Dataset("oracle"), recorder)]
-    shown: dict[kinds.Name, Asking] = {kind: Asking(worked, context=True)}
+    shown: dict[kinds.Name, Asking] = {kind: Asking(side_by_side.reading(worked), context=True)}
     if given.name != "fever":
         made.append(Arm(SHOWN, "cot", shown, plain, (), given.oracle))
     if given.name in ("hotpotqa", "medmcqa") and all(q.context for q in given.oracle):

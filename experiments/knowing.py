@@ -48,7 +48,7 @@ REFERENCE = "cot-sc"
 STRATIFIED, TWO_HOPS = "one hop, by stratum", "two hops"
 MOST = {STRATIFIED: 400, TWO_HOPS: 100}
 """Questions of each set at most; the rarest stratum decides how many there are."""
-VERBAL = 60
+VERBAL = 24
 """Questions that the embedded model is asked."""
 VERBAL_SHOTS = 3
 
@@ -211,7 +211,8 @@ async def verbal(asked: Sequence[Question], options: argparse.Namespace, store: 
         return {"not run": "--verbal-model names none"}
     if options.verbal_model == "embedded" and not embedded.available():
         return {"not run": f"the embedded model is not installed: {embedded.INSTALL}"}
-    asking: dict[kinds.Name, Asking] = {"short": Asking(demonstrations.shipped("short", VERBAL_SHOTS), context=True)}
+    worked = side_by_side.reading(demonstrations.shipped("short", VERBAL_SHOTS))
+    asking: dict[kinds.Name, Asking] = {"short": Asking(worked, context=True)}
     settings = Settings(samples=options.samples)
     both = [Arm(name, name, asking, settings) for name in ("cot-sc", "verbal")]
     async with connect(options.verbal_model, store=store, retry_failed=options.retry_failed) as model:
@@ -369,8 +370,8 @@ def told(found: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
 def main() -> None:
     parser = side_by_side.parser("knowing", __doc__)
     add = parser.add_argument
-    add("--facts", type=int, default=world_reader.Reader.facts, help="size of the world (default: 4,000)")
-    add("--epochs", type=float, default=world_reader.Reader.epochs, help="how often passages are read (default: 12)")
+    add("--facts", type=int, default=world_reader.Reader.facts, help="size of the world (default: 3,000)")
+    add("--epochs", type=float, default=world_reader.Reader.epochs, help="how often passages are read (default: 30)")
     add(
         "--verbal-model", default="embedded", help="model that is asked how sure it is; empty: none (default: embedded)"
     )

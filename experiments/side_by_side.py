@@ -15,7 +15,7 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from tandem.lm import Model, connect
 from tandem.metrics.coverage import auc_over_coverage, roc_auc
 from tandem.reason import figures, kinds, methods
 from tandem.reason.chains import Asking
+from tandem.reason.demonstrations import Demonstration
 from tandem.reason.running import LACKING, Record, answer_all
 from tandem.results import Cell, Table
 from tandem.stats import Interval, bootstrap
@@ -57,6 +58,15 @@ class Arm:
     """Where it looks things up."""
     questions: Sequence[Question] | None = None
     """The questions with other paragraphs, where this arm is given others."""
+
+
+def reading(worked: Sequence[Demonstration]) -> tuple[Demonstration, ...]:
+    """Worked examples that bring the passages of their own steps, for arms in which questions bring theirs."""
+    own = [tuple(dict.fromkeys(step.passage for step in d.steps if step.passage)) for d in worked]
+    return tuple(
+        replace(d, question=replace(d.question, context=d.question.context or context))
+        for d, context in zip(worked, own, strict=True)
+    )
 
 
 # ── Asking ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ import side_by_side
 from side_by_side import Arm
 
 from tandem.lm import Model, Rule, Scripted
+from tandem.reason import demonstrations
 from tandem.reason.chains import Asking
 from tandem.reason.methods import Settings
 from tandem.store import Store
@@ -67,6 +68,13 @@ def test_arms_that_begin_with_the_same_chains_ask_for_them_once(tmp_path: Path) 
 
     asyncio.run(ask())
     assert len(scripted.calls) == len(QUESTIONS)
+
+
+def test_examples_in_front_of_questions_with_passages_bring_passages_of_their_own() -> None:
+    (worked,) = side_by_side.reading(demonstrations.shipped("short", 1))
+    assert worked.question.context == tuple(step.passage for step in worked.steps)
+    (table,) = side_by_side.reading(demonstrations.shipped("sentence", 1))
+    assert table.question.context == demonstrations.shipped("sentence", 1)[0].question.context
 
 
 def test_a_score_that_orders_right_before_wrong_has_an_area_of_one() -> None:
