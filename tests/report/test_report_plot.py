@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -85,6 +86,13 @@ def test_whatever_the_numbers_every_point_lies_inside_the_drawing(
         numbers = [float(n) for n in re.findall(r"-?[\d.]+", path.replace("h0", ""))]
         assert all(0 <= n <= max(frame.width, frame.height) for n in numbers)
         assert "nan" not in path and "inf" not in path
+
+
+@pytest.mark.parametrize("share", [0.0, 100.0])
+def test_an_axis_of_percentages_ends_at_nothing_and_at_all(share: float) -> None:
+    curve = replace(one_line([share, share]), y_label="right answers, %")
+    labels = re.findall(r">([\u2212\d]+)<", str(plot.plot(curve, plot.WIDE)))
+    assert "100" in labels and all(0 <= int(label) <= 100 for label in labels)
 
 
 def test_a_value_that_is_not_a_number_leaves_a_gap() -> None:

@@ -74,7 +74,12 @@ def plot(curve: Curve, frame: Frame) -> Markup:
     marks = [m for m in curve.marks if _finite(m.x) and (m.x > 1 / LIMIT or not curve.log_x)]
     tags = _end_tags(curve, drawn, frame)
     xs = [x for x, _ in points] + [m.x for m in marks]
-    y = axis.spanning([y for _, y in points], 0, 1, rounded=frame.y_ticks)
+    values = [y for _, y in points]
+    if curve.y_label.rstrip().endswith("%") and 0 <= (low := min(values)) and (high := max(values)) <= 100:
+        y = axis.spanning(values if low < high else [0.0, 100.0], 0, 1, rounded=frame.y_ticks)
+        y = replace(y, low=max(y.low, 0.0), high=min(y.high, 100.0))  # there is no share beyond
+    else:
+        y = axis.spanning(values, 0, 1, rounded=frame.y_ticks)
     y_ticks = y.ticks(frame.y_ticks)
     y_words = axis.labels(y_ticks)
     left = min(max(len(word) for word in y_words) * frame.letter + 14, 0.3 * frame.width)

@@ -5,6 +5,7 @@ The strips of one unit in one table share a scale. It decides widths and alignme
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -116,8 +117,16 @@ def _column(column: Sequence[Cell], scales: dict[str, Scale | None]) -> list[Cel
         elif isinstance(content, int | float) and not isinstance(content, bool):
             made.append(CellView("number", text))
         else:
-            made.append(CellView("words long" if len(text) > LONG_NAME else "words", text))
+            made.append(CellView("words long" if len(text) > LONG_NAME else "words", _TOGETHER.sub(_kept, text)))
     return made
+
+
+_TOGETHER = re.compile(r"\[[+\-\d.]+, [+\-\d.]+\]|[\d.]+ ± [\d.]+")
+"""An interval, and a number with its error: no line ends within them."""
+
+
+def _kept(found: re.Match[str]) -> str:
+    return found.group().replace(" ", "\u00a0")
 
 
 def _bars(name: str, column: Sequence[Cell]) -> list[CellView]:

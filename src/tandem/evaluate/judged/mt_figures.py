@@ -108,8 +108,7 @@ def single(graded: Graded) -> Shown:
         notes.append(f"NOT COUNTED: {unread[0]} of {len(grades)} grades ({unread[1]}){unread[2]}")
     version = GIVEN if graded.file else prompts.VERSION
     lead = f"{graded.model}, graded from 1 to 10 by {graded.judge}. " + _sentences(notes)
-    columns = ("category", "turn 1", "turn 2", "both", "grades", "not counted")
-    table = Table("Grades by category", columns, _by_category(grades, score, lambda g: g.score is None), note=CLUSTERED)
+    table = _by_category("Grades", grades, score, lambda g: g.score is None)
     section = Section("mt_bench", "mt_bench", lead, (table, *_grade_examples(grades)))
     rows = [
         {
@@ -151,9 +150,7 @@ def pair(compared: Compared) -> Shown:
         lost = sum(one.winner is None for one in verdicts)
         notes.append(f"NOT COUNTED: {lost} of {len(verdicts)} verdicts ({unread[1]}){unread[2]}")
     lead = f"{compared.model} against {compared.other}, judged in both orders by {compared.judge}. " + _sentences(notes)
-    columns = ("category", "turn 1", "turn 2", "both", "verdicts", "not counted")
-    rows = _by_category(verdicts, adjusted, lambda one: one.winner is None, "%")
-    table = Table("Adjusted win rate by category", columns, rows, note=CLUSTERED)
+    table = _by_category("Adjusted win rate", verdicts, adjusted, lambda one: one.winner is None, "%")
     section = Section("mt_bench", "mt_bench", lead, (table, *_verdict_examples(compared)))
     lines = [
         {
@@ -178,18 +175,24 @@ def pair(compared: Compared) -> Shown:
 
 
 def _by_category(
-    items: Sequence[Any], of: Callable[[Sequence[Any]], Interval | None], lost: Callable[[Any], bool], unit: str = ""
-) -> tuple[tuple[Cell, ...], ...]:
-    """A row for each category, and one for all."""
+    what: str,
+    items: Sequence[Any],
+    of: Callable[[Sequence[Any]], Interval | None],
+    lost: Callable[[Any], bool],
+    unit: str = "",
+) -> Table:
+    """A row for each category, and one for all; what is not counted has a column where there is such."""
     names = list(dict.fromkeys(one.question.category for one in items))
+    some = any(map(lost, items))
     rows: list[tuple[Cell, ...]] = []
     for name in [*names, *(["all"] if len(names) > 1 else [])]:
         mine = [one for one in items if name in ("all", one.question.category)]
         parts = [[one for one in mine if one.turn == turn] for turn in range(1, 1 + TURNS)]
         cells: list[Cell] = [figure("", found, unit) if (found := of(part)) else None for part in (*parts, mine)]
         unread = sum(map(lost, mine))
-        rows.append((name, *cells, len(mine) - unread, unread))
-    return tuple(rows)
+        rows.append((name, *cells, len(mine) - unread, *((unread,) if some else ())))
+    columns = ("category", "turn 1", "turn 2", "both", "counted", *(("not counted",) if some else ()))
+    return Table(f"{what} by category", columns, tuple(rows), note=CLUSTERED)
 
 
 def _unread(said: Sequence[tuple[str, str]]) -> tuple[int, str, str] | None:

@@ -86,7 +86,8 @@ class Pairs:
             return judge(pairs, next(key for key, value in pairs.items() if value == probe.accepted[0]), written)
 
         found = await evidence.measure(self.name, VERSION, probes, verdict, model, asking, "pair")
-        return replace(found, items=(*found.items, _wrong(found)))
+        wrong = _wrong(found)
+        return replace(found, items=(*found.items, *((wrong,) if wrong.rows else ())))
 
 
 def made(settings: Settings, number: int) -> dict[str, str]:
