@@ -9,6 +9,9 @@ votes by stratum; whether the share of agreeing chains, or the answer's log-prob
 ones; what Verify-and-Edit and Chain-of-Knowledge fix and break, with the passages and with the evidence itself; and the
 chains, step by step against the world's, since a right answer may stand on a wrong chain.
 
+A decoder this small may know facts and still not be able to read. Arms with a *perfect reader* tell the two apart: the
+checks are written, and what they find is read, by a teacher that states a fact only where a passage found states it.
+
 Such a decoder cannot speak of its confidence. For that, the embedded model reads the same questions with their
 paragraphs, votes, and is asked how sure it is. All of it is `mechanism`: it reproduces no published figure.
 """
@@ -20,6 +23,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,7 @@ import side_by_side
 import trials
 import world_reader
 from side_by_side import Arm
+from world_teacher import Assisted, Known, Teacher
 
 from tandem.lm import connect, embedded
 from tandem.metrics.normalise import answer_form
@@ -48,6 +53,8 @@ REFERENCE = "cot-sc"
 STRATIFIED, TWO_HOPS = "one hop, by stratum", "two hops"
 MOST = {STRATIFIED: 400, TWO_HOPS: 100}
 """Questions of each set at most; the rarest stratum decides how many there are."""
+PERFECT = "perfect reader"
+"""Arms in which someone else reads what is found; the decoder writes chains and answers."""
 VERBAL = 24
 """Questions that the embedded model is asked."""
 VERBAL_SHOTS = 3
@@ -85,6 +92,11 @@ def arms(passages: Recorded, own: Recorded, samples: int) -> list[Arm]:
         Arm("CoK, oracle", "chain-of-knowledge", asking, plain, [own]),
         Arm("VE, oracle, always", "verify-and-edit", asking, always, [own]),
     ]
+
+
+def with_reader(made: Sequence[Arm]) -> list[Arm]:
+    """The arms that look up passages, with a reader that makes no mistake: what is left is what the passages state."""
+    return [replace(arm, name=f"{arm.name}, {PERFECT}") for arm in made if "passages" in arm.name]
 
 
 # ── By stratum ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -335,9 +347,8 @@ async def run(plan: world_reader.Reader, options: argparse.Namespace) -> tuple[d
     folder = work / f"decoder-{fingerprint([vars(plan), [q.id for q in everything]])}"
     folder.mkdir(exist_ok=True)
     source = world_reader.index(world, folder / "passages")
-    taught = world_reader.lessons(world, everything, plan.lessons)
-    pairs = await world_reader.pairs(world_reader.Known(world), source, taught)
-    facts: dict[str, Any] = {"decoder": world_reader.made(plan, folder, pairs) | {"lessons": len(taught)}}
+    taught = await world_reader.taught_pairs(plan, everything, folder)
+    facts: dict[str, Any] = {"decoder": world_reader.made(plan, folder, taught) | {"taught": len(taught)}}
     sets: dict[str, Any] = {}
     with Store(work / "answers.db") as store:
         recorder = Recorder(store, retry_failed=options.retry_failed)
@@ -345,9 +356,13 @@ async def run(plan: world_reader.Reader, options: argparse.Namespace) -> tuple[d
         async with connect(f"local:{folder / 'model'}", store=store, precision="fp32") as model:
             for name, some in asked.items():
                 some = few(some, options.limit)
-                found = await side_by_side.answered(
-                    arms(passages, own, options.samples), some, model, options.concurrency
-                )
+                made = arms(passages, own, options.samples)
+                found = await side_by_side.answered(made, some, model, options.concurrency)
+                if name == STRATIFIED:
+                    reader = Teacher(Known(world), {q.text: q for q in some})
+                    helped = Assisted(model, reader)
+                    made = with_reader(made)
+                    found |= await side_by_side.answered(made, some, helped, options.concurrency)
                 sets[name] = told(found)
         few_asked = few(asked[STRATIFIED], min(VERBAL, options.limit or VERBAL))
         facts["verbal"] = await verbal(few_asked, options, store)

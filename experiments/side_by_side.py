@@ -31,7 +31,7 @@ from tandem.reason.running import LACKING, Record, answer_all
 from tandem.results import Cell, Table
 from tandem.stats import Interval, bootstrap
 from tandem.store import Store
-from tandem.types import Question, Source
+from tandem.types import LM, Question, Source
 
 NOTE = (
     "95 % intervals: Wilson for shares, bootstrap over questions for means and differences. AUC: mean accuracy over "
@@ -73,7 +73,7 @@ def reading(worked: Sequence[Demonstration]) -> tuple[Demonstration, ...]:
 
 
 async def answered(
-    arms: Sequence[Arm], questions: Sequence[Question], model: Model, concurrent: int
+    arms: Sequence[Arm], questions: Sequence[Question], model: LM, concurrent: int
 ) -> dict[str, list[Record]]:
     """Records of every arm, in the order of the questions; a line on standard error for each."""
     found: dict[str, list[Record]] = {}

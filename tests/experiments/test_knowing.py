@@ -6,8 +6,8 @@ import json
 import knowing
 import pytest
 import side_by_side
-import world_reader
-from world_reader import Known, Teacher
+import world_teacher
+from world_teacher import Known, Teacher
 
 from tandem.reason.running import Record
 from tandem.sources import Dataset
@@ -20,10 +20,10 @@ WORLD = World.make(7, 1200)
 def found() -> dict[str, list[Record]]:
     """All arms over sixteen questions of one and two hops; the passages are the evidence, too: nothing is missing."""
     asked = list({q.text: q for q in questions(WORLD, hops=(1, 2), n=16) if not q.meta["contested"]}.values())
-    teacher = Teacher(Known(WORLD), {q.text: q for q in asked})
+    teacher = Teacher(Known(WORLD), {q.text: q for q in asked}, spoils=True)
     for question in asked:
         for evidence in question.meta["evidence"]:
-            fact = world_reader.fact_number(evidence["fact"])
+            fact = world_teacher.fact_number(evidence["fact"])
             teacher.known.stated[evidence["text"]] = teacher.known.stated.get(evidence["text"], frozenset()) | {fact}
     arms = knowing.arms(Dataset("passages"), Dataset(), 2)
     return asyncio.run(side_by_side.answered(arms, asked, teacher, 4))
@@ -39,7 +39,7 @@ def test_spoilt_chains_are_judged_wrong_and_the_others_right(found: dict[str, li
     told = knowing.chains(found["cot-sc"])["chains"]
     n = len(found["cot-sc"])
     wrong = sum(count for what, count in told.items() if what.endswith("chain wrong"))
-    assert sum(told.values()) == 2 * n and wrong == 2 * -(-n // world_reader.SPOILT_PER)
+    assert sum(told.values()) == 2 * n and wrong == 2 * -(-n // world_teacher.SPOILT_PER)
 
 
 def test_editing_with_the_evidence_mends_every_spoilt_chain(found: dict[str, list[Record]], told: dict) -> None:
