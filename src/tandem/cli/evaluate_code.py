@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tandem.cli.evaluating import Part, tell
@@ -18,10 +17,13 @@ from tandem.evaluate import code
 from tandem.evaluate.code import Settings, figures
 from tandem.evaluate.code.benchmarks import GIVEN
 from tandem.evaluate.code.samples import results_file
+from tandem.evaluate.places import chosen
 from tandem.programs import mbpp
 from tandem.text import count
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tandem.evaluate.code.benchmarks import Benchmark
     from tandem.evaluate.code.measure import Measured
     from tandem.evaluate.overlap import Looked
@@ -148,7 +150,7 @@ def _load(name: str, options: argparse.Namespace, *, chat: bool, gold: bool = Fa
         raise UserError(f"is {options.limit}", where="--limit", remedy="give at least 1")
     found = code.load(
         name,
-        _data(name, options.data),
+        chosen(options.data, name),
         form="chat" if chat else "text",
         steps=options.steps,
         seen=options.seen,
@@ -157,12 +159,6 @@ def _load(name: str, options: argparse.Namespace, *, chat: bool, gold: bool = Fa
         examples=not gold,
     )
     return replace(found, version=GIVEN) if gold else found  # no prompt of ours was asked
-
-
-def _data(name: str, given: Sequence[Path]) -> list[Path]:
-    """The places for one task: those named for it, else those named for none."""
-    named = [Path(str(place).partition("=")[2]) for place in given if str(place).startswith(f"{name}=")]
-    return named or [p for p in given if p.exists() or not ("=" in str(p) or str(p) == "hub")]
 
 
 def _settings(options: argparse.Namespace, *, gold: bool = False) -> Settings:

@@ -25,6 +25,7 @@ from tandem.evaluate.judged import (
     prompts,
 )
 from tandem.evaluate.judged.judge import Form, PairJudge
+from tandem.evaluate.places import chosen
 from tandem.text import count
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def judge_given(names: Sequence[str], options: argparse.Namespace) -> int:
     for name in names:
         if name not in JUDGED:
             raise UserError(f"is not for {name}", where=option, remedy=f"it is for {', '.join(JUDGED)}")
-        if not files.chosen(given, name):
+        if not chosen(given, name):
             raise UserError(f"names no file for {name}", where=option, remedy=f"add {name}=FILE, or measure it apart")
     if len(names) > 1 and any("=" not in str(place) for place in given):
         raise UserError("is of one task", where=f"{option} {given[0]}", remedy=f"write {names[0]}=FILE …")

@@ -75,7 +75,7 @@ def plot(curve: Curve, frame: Frame) -> Markup:
     tags = _end_tags(curve, drawn, frame)
     xs = [x for x, _ in points] + [m.x for m in marks]
     values = [y for _, y in points]
-    if curve.y_label.rstrip().endswith("%") and 0 <= (low := min(values)) and (high := max(values)) <= 100:
+    if curve.y_label.rstrip().endswith("%") and (low := min(values)) >= 0 and (high := max(values)) <= 100:
         y = axis.spanning(values if low < high else [0.0, 100.0], 0, 1, rounded=frame.y_ticks)
         y = replace(y, low=max(y.low, 0.0), high=min(y.high, 100.0))  # there is no share beyond
     else:

@@ -39,7 +39,7 @@ class Pages:
 
     def __init__(self, token: str, *, title: str = "Tandem") -> None:
         self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(HERE / "templates"),
+            loader=jinja2.FileSystemLoader([HERE / "templates", HERE.parent / "report"]),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,

@@ -18,11 +18,11 @@ from typing import get_args
 from tandem.errors import UserError
 from tandem.evaluate.judged.pair import Outcome
 from tandem.evaluate.judged.reading import recorded_logprobs
-from tandem.evaluate.multiple_choice.row import Row
+from tandem.evaluate.places import ENDINGS, chosen
+from tandem.evaluate.row import Row
 from tandem.programs import rows
 from tandem.runs import file_hash
 
-ENDINGS = (".jsonl.gz", ".jsonl", ".json", ".json.gz")
 OUTPUTS = "a row has the fields instruction and output; generator and dataset may be there"
 JUDGMENTS = (
     "a row has the fields instruction, output_1 (the baseline's), output_2 (the model's) and preference (1 to 2, or "
@@ -101,12 +101,6 @@ class Judgments:
     """Its name, for people; no path."""
     sha256: str
     """Of its bytes."""
-
-
-def chosen(places: Sequence[Path], task: str) -> list[Path]:
-    """The places for one task: those named for it (`TASK=FILE`), else those named for none."""
-    named = [Path(str(place).partition("=")[2]) for place in places if str(place).startswith(f"{task}=")]
-    return named or [place for place in places if place.exists() or "=" not in str(place)]
 
 
 def one(places: Sequence[Path], task: str, option: str) -> Path | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from tandem.errors import UserError
 from tandem.evaluate.judged import files
 from tandem.evaluate.judged.asking import Lost
-from tandem.evaluate.multiple_choice.row import Row
+from tandem.evaluate.row import Row
 from tandem.runs import file_hash
 
 QUESTIONS = "mt_bench_questions"

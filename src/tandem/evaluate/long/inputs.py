@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tandem.errors import UserError
-
-ENDINGS = (".jsonl.gz", ".jsonl", ".json", ".json.gz")
+from tandem.evaluate.places import ENDINGS, HUB
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def find(name: str, places: Sequence[Path], form: str) -> Path | None:
                     raise UserError("no such file", where=file, remedy=form)
                 return Path(file)
             continue
-        if not place.exists() and str(place) != "hub":
+        if not place.exists() and str(place) != HUB:
             raise UserError("no such file or folder", where=str(place), remedy=form)
         if place.is_dir():
             for ending in ENDINGS:

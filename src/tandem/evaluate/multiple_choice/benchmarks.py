@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tandem.evaluate.multiple_choice.item import Item, plain
-from tandem.evaluate.multiple_choice.row import Row
 from tandem.evaluate.multiple_choice.subjects import SUBJECTS
+from tandem.evaluate.row import Row
 
 HARNESS = "lm-evaluation-harness 0.4.13"
 """Whose prompts and scores these are."""

@@ -18,13 +18,13 @@ from typing import Any, Literal
 from tandem.errors import Failure, UserError
 from tandem.evaluate.multiple_choice.benchmarks import Benchmark
 from tandem.evaluate.multiple_choice.item import Item
-from tandem.evaluate.multiple_choice.row import Row
+from tandem.evaluate.places import ENDINGS, HUB
+from tandem.evaluate.row import Row
 from tandem.programs import rows
 from tandem.runs import file_hash
 
-HUB = "hub"
-"""Stands for the hub among the places."""
-ENDINGS = (".jsonl.gz", ".jsonl", ".json", ".json.gz", ".parquet")
+READ = (*ENDINGS, ".parquet")
+"""Endings of files that are read."""
 CONVERTED = "refs/convert/parquet"
 """The hub's branch with every data set as parquet: CONFIG/SPLIT/0000.parquet."""
 
@@ -114,10 +114,10 @@ def _files(benchmark: Benchmark, places: Sequence[Path], part: Part) -> list[Pat
         if not place.exists():
             raise UserError("no such file or folder", where=str(place), remedy=f"it would hold {name}.jsonl.gz")
         if place.is_dir():
-            if found := [place / (name + ending) for ending in ENDINGS if (place / (name + ending)).is_file()]:
+            if found := [place / (name + ending) for ending in READ if (place / (name + ending)).is_file()]:
                 return found[:1]
             tried.append(f"{place} has {_listing(place)}")
-        elif any(place.name == name + ending for ending in ENDINGS):
+        elif any(place.name == name + ending for ending in READ):
             return [place]
     what = f"the {part} of {benchmark.name}"
     there = f" ({'; '.join(tried)})" if tried else ""

@@ -12,9 +12,9 @@ from tandem.errors import UserError
 from tandem.evaluate.multiple_choice import data, overlap
 from tandem.evaluate.multiple_choice.benchmarks import BENCHMARKS, NAMES, Benchmark, subject_of
 from tandem.evaluate.multiple_choice.item import DELIMITER, Item
-from tandem.evaluate.multiple_choice.row import Row
 from tandem.evaluate.multiple_choice.shots import SEED, drawn, first
 from tandem.evaluate.overlap.items import Looked
+from tandem.evaluate.row import Row
 from tandem.runs import file_hash
 
 BETWEEN = "\n\n"
