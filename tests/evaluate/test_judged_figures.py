@@ -313,7 +313,7 @@ def test_coefficients_of_something_else_are_refused(tmp_path, changes, problem):
     [
         ({"preference": 2.5}, "2.5, which is not between 1 and 2"),
         ({"preference": "2"}, "not a number"),
-        ({"output_1": None}, "output_1 is None, not a text"),
+        ({"output_1": None}, "output_1 is null, not a text"),
         ({"generator_2": "theirs"}, "generator_2 is 'theirs', and 'mine' in the rows before"),
         ({"outcome": "lost"}, "outcome is 'lost'"),
     ],

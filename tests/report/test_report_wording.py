@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tandem.report import tables, wording
@@ -56,6 +56,9 @@ def test_cells_of_other_kinds_are_written_as_words() -> None:
     assert wording.column([1_374_520, True, False, None, "a\x07b", -3]) == ["1,374,520", "yes", "no", "", "a␇b", "−3"]
 
 
+@example(0.0, 0.0, 3.6e306, None, "%")
+@example(0.0, 0.0, 5e-324, None, "")
+@example(0.5, -1.7e308, 1.7e308, None, "%")
 @given(
     st.floats(allow_nan=True, allow_infinity=True),
     st.none() | st.floats(),

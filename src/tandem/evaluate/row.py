@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,7 @@ class Row:
         """A field that is a text."""
         name, value = self.field(*names)
         if not isinstance(value, str):
-            raise self.error(f"{name} is {value!r:.60}, not a text")
+            raise self.error(f"{name} is {_as_json(value):.60}, not a text")
         return value
 
     def texts(self, *names: str) -> tuple[str, ...]:
@@ -55,9 +56,9 @@ class Row:
     def choices(self, name: str, value: Any) -> tuple[str, ...]:
         """A value as choices, the same way."""
         if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, str) for one in value):
-            raise self.error(f"{name} is {value!r:.60}, not a list of texts")
+            raise self.error(f"{name} is {_as_json(value):.60}, not a list of texts")
         if len(value) < 2:
-            raise self.error(f"{name} has {len(value)} choice{'' if len(value) == 1 else 's'}, which is none")
+            raise self.error(f"{name} has {len(value)} choice{'' if len(value) == 1 else 's'}; it takes 2")
         if empty := [n for n, one in enumerate(value) if not one.strip()]:
             raise self.error(f"{name} has an empty choice, number {empty[0]} counted from 0")
         return tuple(value)
@@ -67,7 +68,7 @@ class Row:
         name, value = self.field(*names)
         number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
         if not isinstance(number, int) or isinstance(number, bool):
-            raise self.error(f"{name} is {value!r:.60}, not a whole number")
+            raise self.error(f"{name} is {_as_json(value):.60}, not a whole number")
         if not first <= number < first + below:
             raise self.error(f"{name} is {number}, out of the range {first} to {first + below - 1}")
         return number - first
@@ -90,3 +91,8 @@ class Row:
         if not good:
             raise self.error(f"{name} is {value!r:.60}, not {n} numbers 0 or 1")
         return tuple(place for place, one in enumerate(value) if one == 1)
+
+
+def _as_json(value: Any) -> str:
+    """A value as it stands in the file: null, true."""
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -60,7 +60,7 @@ def precision(figure: Figure) -> int:
     least = 1 if figure.unit == "%" else 0
     ends = interval_of(figure)
     if ends is not None and ends[1] > ends[0]:
-        half = (ends[1] - ends[0]) / 2 * scale
+        half = min(max((ends[1] / 2 - ends[0] / 2) * scale, 1e-300), 1e300)
         return min(6, max(least, int(fraction), -math.floor(math.log10(half / 2))))
     if least or not known(figure.value) or figure.value == int(figure.value):
         return least
