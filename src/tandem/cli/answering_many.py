@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tandem.cli import query_models
-from tandem.cli import query_models
 from tandem.errors import UserError
 from tandem.reason import figures
 from tandem.reason.calibrated import fitted, uncalibrated
@@ -84,7 +83,6 @@ def _facts(
         "seed": options.seed,
         "allow": sorted(options.allow),
         "demonstrations": f"{own.name} {file_hash(own)[:16]}" if own else "shipped",
-        **query_models.told(options),
         **query_models.told(options),
         "sources": [source.name for source in sources] if options.method in WITH_SOURCES else [],
     }

@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ import torch
 from tandem import decoder, tokenizer
 from tandem.decoder import adapters, weights
 from tandem.decoder.engine import Engine
-from tandem.decoder.jobs import Scoring, Writing
+from tandem.decoder.jobs import Scoring, Writing, Written
 from tandem.decoder.memory import keep_freed_memory
 from tandem.decoder.sampling import Rule
 from tandem.decoder.score import TOGETHER
@@ -109,6 +109,13 @@ class Local:
 
         Raises UserError when the prompt leaves no room in the context (both lengths are told).
         """
+        job, read = self.job(prompt, sampling, samples)
+        return tuple(read(written) for written in await self._serving.write(job))
+
+    def job(
+        self, prompt: Prompt, sampling: Sampling, samples: range
+    ) -> tuple[Writing, Callable[[Written], Completion]]:
+        """What the engine is to be asked for, and how what it writes is read. Raises UserError as `generate`."""
         ids = self.wording.fitting(prompt)
         temperature = 1.0 if sampling.temperature is None else sampling.temperature
         limit = min(sampling.max_tokens, self.wording.context - len(ids))
@@ -129,19 +136,17 @@ class Local:
             watch=lambda sample, token, logprob: growing[sample].add(token, logprob),
         )
         notes = self.wording.notes(prompt)
-        completions = []
-        for written in await self._serving.write(job):
-            usage = Usage(len(ids), len(written.tokens), cached_tokens=written.cached)
+
+        def read(written: Written) -> Completion:
             full = written.finish == "length" and limit < sampling.max_tokens
-            completions.append(
-                growing[written.sample].completion(
-                    written.finish,
-                    usage=usage,
-                    served_model=self.name,
-                    notes=(*notes, CONTEXT_FULL) if full else notes,
-                )
+            return growing[written.sample].completion(
+                written.finish,
+                usage=Usage(len(ids), len(written.tokens), cached_tokens=written.cached),
+                served_model=self.name,
+                notes=(*notes, CONTEXT_FULL) if full else notes,
             )
-        return tuple(completions)
+
+        return job, read
 
     async def score(
         self, context: Prompt, continuations: Sequence[str], *, cut_left: bool = False

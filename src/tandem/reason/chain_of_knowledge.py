@@ -29,8 +29,6 @@ from tandem.types import LM, Answer, Question, Source
 
 CHOOSE = "Name the fields of knowledge the question needs, with commas between"
 CORRECT = "Correct the step by the passages. Where they do not bear on it, write it again as it is."
-SHOTS = 3
-"""Worked cases in front of a step."""
 MOST_STEPS = 8
 """So many steps are checked; what a chain has besides stays as it is."""
 
@@ -106,7 +104,7 @@ async def correct(
                 for d in asking.demonstrations
                 for w in d.steps
                 if w.passage and w.checked
-            ][:SHOTS]
+            ][: settings.shots]
             given = _step(question, passages(found.findings), text)
             edit = decided(
                 await sentence(lm, asking, CORRECT, shots, given, "Corrected:", settings.sentence_tokens),

@@ -53,6 +53,8 @@ class Editing:
     """Who writes the queries."""
     sentence_tokens: int = 70
     """Longest question or corrected step."""
+    shots: int = 3
+    """Worked cases in front of a question about a step, and in front of its correction."""
 
     def __post_init__(self) -> None:
         if self.samples < 1:

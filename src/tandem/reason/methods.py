@@ -63,6 +63,8 @@ class Settings:
     """ReAct's turns."""
     writer: QueryWriter = field(default_factory=Prompted)
     """Who writes the queries."""
+    shots: int = 3
+    """Worked cases in front of a question about a step, and in front of its correction."""
 
 
 def named(name: str, asking: Mapping[kinds.Name, Asking], settings: Settings | None = None) -> Method:
@@ -121,4 +123,5 @@ def _editing(s: Settings) -> Editing:
         target=s.target,
         keep_original=s.keep_original,
         writer=s.writer,
+        shots=s.shots,
     )

@@ -27,9 +27,6 @@ from tandem.types import LM, Answer, Question, Source
 ASK = "Write one question that checks the step."
 TELL = "Answer the check in one sentence from the passages. Where they do not say it, write: unknown."
 
-SHOTS = 3
-"""Worked cases in front of a question about a step."""
-
 
 async def verify_and_edit(
     question: Question, lm: LM, sources: Sequence[Source], *, asking: Asking, settings: Editing
@@ -53,7 +50,7 @@ async def verify(
     """One step: the question that checks it, what is found, and the sentence that answers it."""
     with step("verify", sentence=text):
         worked = [(d.question, w) for d in asking.demonstrations for w in d.steps]
-        shots = [Exchange(_step(asked, w.text), w.question) for asked, w in worked if w.question][:SHOTS]
+        shots = [Exchange(_step(asked, w.text), w.question) for asked, w in worked if w.question][: settings.shots]
         written = await sentence(lm, asking, ASK, shots, _step(question, text), "Check:", settings.sentence_tokens)
         check = written.text or text
         note(question=check)
@@ -68,7 +65,7 @@ async def verify(
                 Exchange(_check(asked, f"Passage 1: {w.passage}", w.question), w.checked)
                 for asked, w in worked
                 if w.passage and w.checked
-            ][:SHOTS]
+            ][: settings.shots]
             given = _check(question, passages(found.findings), check)
             edit = decided(
                 await sentence(lm, asking, TELL, shots, given, "Finding:", settings.sentence_tokens),
