@@ -17,7 +17,7 @@ from tandem.view.serving import open_door
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with served(script=__file__.replace("test_serving", "served")) as running:
+    with served(script=__file__.replace("test_view_serving", "served")) as running:
         yield running
 
 
@@ -159,7 +159,7 @@ def test_a_port_that_is_taken_is_told() -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly_when_interrupted_with_a_connection_open(how: int) -> None:
-    with served(script=__file__.replace("test_serving", "served")) as running:
+    with served(script=__file__.replace("test_view_serving", "served")) as running:
         host = Visitor(running.address)
         with socket.create_connection((host.host, host.port)):
             said = running.end(how)
