@@ -1,4 +1,4 @@
-"""What a run tells: figures with intervals, tables, curves, examples, in sections; and their JSON.
+"""What a run tells: figures with intervals, tables, curves, examples, edits, in sections; and their JSON.
 
 Plain frozen dataclasses: a stage fills them, `report` draws them, `results.json` keeps them; nothing here measures.
 """
@@ -110,7 +110,59 @@ class Example:
     """Verdict per output, None where it has none."""
 
 
-Item: TypeAlias = Table | Curve | Example
+@dataclass(frozen=True)
+class Quote:
+    """A passage that was found."""
+
+    text: str
+    """What it says."""
+    title: str = ""
+    """Of its document."""
+    place: str = ""
+    """Where it can be looked at."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One sentence of a chain that was checked."""
+
+    before: str
+    """As the model wrote it."""
+    after: str
+    """As it stands now; the same where nothing changed."""
+    outcome: str
+    """edited, confirmed, or why it stays: no-evidence, undecided, …"""
+    check: str = ""
+    """What was asked to check it."""
+    found: tuple[Quote, ...] = ()
+    """What was found, best first."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One question whose chain was checked and edited: the vote, the sentences, the answer before and after."""
+
+    title: str
+    """What it shows."""
+    question: str
+    """As it was asked."""
+    votes: tuple[tuple[str, int], ...]
+    """Sampled answers and how many chains gave each, most first."""
+    steps: tuple[Change, ...]
+    """The chain in order."""
+    before: str
+    """The answer that the chains gave."""
+    after: str
+    """The answer after editing."""
+    expected: str = ""
+    """The right answer, where it is known."""
+    correct: tuple[bool | None, ...] = ()
+    """Verdicts on the answer before and after, None where there is none."""
+    note: str = ""
+    """Why it was looked up."""
+
+
+Item: TypeAlias = Table | Curve | Example | Edit
 
 
 @dataclass(frozen=True)
@@ -124,7 +176,7 @@ class Section:
     lead: str = ""
     """One or two sentences in front."""
     items: tuple[Item, ...] = ()
-    """Tables, curves, examples in order."""
+    """Tables, curves, examples, edits in order."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +195,8 @@ class Results:
     """(what it does, command) pairs: how to go on; `{run}` in a command stands for the run's folder."""
 
 
-_KINDS: dict[str, type] = {k.__name__: k for k in (Figure, Table, Series, Mark, Curve, Example, Section, Results)}
+_TYPES = (Figure, Table, Series, Mark, Curve, Example, Quote, Change, Edit, Section, Results)
+_KINDS: dict[str, type] = {k.__name__: k for k in _TYPES}
 
 
 def to_json(value: Any) -> Any:

@@ -59,7 +59,7 @@ class _Asked:
 
 
 class Rounds:
-    """A language model over a back end of this machine; for callers of one event loop."""
+    """A language model over a back end of this machine; for callers of one event loop, on which it computes."""
 
     def __init__(
         self, backend: BackEnd, store: Store, *, chunk: int = CHUNK, told: Callable[[int, int, int], None] | None = None
@@ -188,19 +188,10 @@ class Rounds:
             job.ended = lambda one, into=into: into.__setitem__(one.sample, one)  # type: ignore[misc]
             job.failed = problems.append
         engine = Engine(self.backend.engine.model)
-
-        def work() -> None:
-            for job, _ in jobs:
-                engine.add(job)
-            while engine.step():
-                pass
-
-        try:
-            await asyncio.to_thread(work)
-        except asyncio.CancelledError:
-            for job, _ in jobs:
-                job.cancelled = True
-            raise
+        for job, _ in jobs:
+            engine.add(job)
+        while engine.step():
+            await asyncio.sleep(0)  # nobody else goes on; but an interruption is heard
         if problems:
             raise CallFailed(str(problems[0]), kind="malformed", where=self.name) from problems[0]
         return [

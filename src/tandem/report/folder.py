@@ -19,7 +19,7 @@ from typing import Any
 
 from tandem import runs
 from tandem.errors import UserError
-from tandem.results import Curve, Results, Table
+from tandem.results import Curve, Edit, Results, Table
 
 REMEDY = "mend or remove the file, or run the recipe again into a new folder"
 
@@ -118,6 +118,9 @@ def check_shapes(results: Results, file: str) -> None:
                 for k, series in enumerate(item.series):
                     if len(series.x) != len(series.y):
                         refuse(f"{len(series.x)} positions for {len(series.y)} values", f"{place}.series[{k}]")
+            elif isinstance(item, Edit):
+                if len(item.correct) > 2:
+                    refuse(f"{len(item.correct)} verdicts on 2 answers", f"{place}.correct")
             elif len(item.correct) > len(item.outputs):
                 refuse(f"{len(item.correct)} verdicts on {len(item.outputs)} outputs", f"{place}.correct")
 

@@ -22,9 +22,9 @@ import jinja2
 from markupsafe import Markup
 
 from tandem import runs, text
-from tandem.report import clock, folder, plot, strip, tables, wording
+from tandem.report import clock, edits, folder, plot, strip, tables, wording
 from tandem.report.folder import Folder
-from tandem.results import Curve, Example, Figure, Section, Table
+from tandem.results import Curve, Edit, Example, Figure, Section, Table
 
 MECHANISM = "measured on a made-up world; says how the method works, not how well a published system does"
 """The label of every result made on `tandem.world`."""
@@ -191,11 +191,13 @@ def _sections(sections: Sequence[Section]) -> Iterator[dict[str, Any]]:
     """Chapters with an anchor each; the first table with intervals says how to read them."""
     explained = False
     for number, section in enumerate(sections):
-        items: list[tuple[str, tables.TableView | CurveView | ExampleView]] = []
+        items: list[tuple[str, tables.TableView | CurveView | ExampleView | edits.EditView]] = []
         for item in section.items:
             if isinstance(item, Table):
                 items.append(("table", tables.view(item, explain=not explained)))
                 explained = explained or tables.needs_key(item)
+            elif isinstance(item, Edit):
+                items.append(("edit", edits.view(item)))
             else:
                 items.append(("curve", _curve(item)) if isinstance(item, Curve) else ("example", _example(item)))
         slug = re.sub(r"[^a-z0-9]+", "-", section.key.lower()).strip("-")
