@@ -5,6 +5,7 @@ import signal
 import socket
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "passive"
@@ -13,6 +14,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job: children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A busy machine is slow to make its first example: that says nothing about the test.
+settings.register_profile("tandem", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("tandem")
 
 LOOPBACK = ("127.", "::1", "localhost")
 
