@@ -21,6 +21,8 @@ from tandem.text import count
 TABLE_TOLERANCE = 0.001
 PYTHON_TEXTS = ("python:code", "python:docstrings")
 WORLD_TEXTS = ("world:passages",)
+ANSWERING = {"local": "DIR", "scripted": "FILE"}
+"""Models of [answers] besides the embedded one, and what is named behind the colon."""
 
 
 def problems(recipe: Recipe) -> list[Problem]:
@@ -35,6 +37,7 @@ def problems(recipe: Recipe) -> list[Problem]:
         *_model(recipe),
         *_tuning(recipe),
         *_evaluation(recipe),
+        *_answers(recipe),
         *_planning(recipe),
         *_provenance(recipe),
     ]
@@ -64,6 +67,9 @@ def missing_files(recipe: Recipe) -> list[Problem]:
                 "give a chat JSONL, Alpaca or ShareGPT file, or `world`",
             )
         )
+    kind, _, rest = recipe.answers.model.partition(":") if recipe.answers is not None else ("", "", "")
+    if kind in ANSWERING and rest and not Path(rest).exists():
+        found.append(Problem(("answers", "model"), f"names '{rest}', and there is no such {ANSWERING[kind].lower()}"))
     return found
 
 
@@ -289,6 +295,30 @@ def _evaluation(recipe: Recipe) -> Iterator[Problem]:
             yield Problem(
                 ("evaluation", key), "are the world's, but there is no [world]", "add it, or set 0", also=(("world",),)
             )
+
+
+def _answers(recipe: Recipe) -> Iterator[Problem]:
+    answers = recipe.answers
+    if answers is None:
+        return
+    if recipe.world is None:
+        yield Problem(("answers",), "are about the world, but there is no [world]", "add it", also=(("world",),))
+    kind, _, rest = answers.model.partition(":")
+    if not (answers.model == "embedded" or (kind in ANSWERING and rest)):
+        yield Problem(
+            ("answers", "model"),
+            f"is '{answers.model}', which is none of the models that answer in rounds",
+            f"give embedded, {' or '.join(f'{name}:{what}' for name, what in ANSWERING.items())}",
+        )
+    if len(set(answers.hops)) < len(answers.hops):
+        yield Problem(("answers", "hops"), "names a number of hops twice", "give each once")
+    if answers.questions < len(answers.hops):
+        yield Problem(
+            ("answers", "questions"),
+            f"is {answers.questions}, fewer than the {len(answers.hops)} numbers of hops",
+            "ask one of each at least",
+            also=(("answers", "hops"),),
+        )
 
 
 def _planning(recipe: Recipe) -> Iterator[Problem]:

@@ -1,9 +1,9 @@
 """Execute a recipe: its stages in order, each a folder; what stands is not done again.
 
-    world → tokenizer → corpus → train-NAME … → tune → evaluate → results.json → report.html
+    world → tokenizer → corpus → train-NAME … → tune → evaluate → answers → results.json → report.html
 
 Kill it anywhere and run it again. The order of stages follows from the recipe; what a stage does is in `materials`,
-`learning` and `measuring`, what is told about it in `story`.
+`learning`, `measuring` and `answering`, what is told about it in `story`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 from tandem.decoder.memory import keep_freed_memory
 from tandem.errors import UserError
-from tandem.recipes import learning, materials, measuring, schema, story
+from tandem.recipes import answering, learning, materials, measuring, schema, story
 from tandem.recipes.place import Place, StageOf, Watch
 from tandem.recipes.recipe import Recipe
 from tandem.report import write as write_report
@@ -43,6 +43,8 @@ def run(recipe: Recipe, out: Path, *, watch: Watch, device: str | None = None, t
                 continue
             if stage.key == "tokenizer" and recipe.tuning:
                 learning.tuning_splits(place)  # what cannot be split is said now, not after hours of pre-training
+            if stage.key == "tokenizer" and recipe.answers:
+                answering.must_be_askable(place)
             if stage.key == "corpus" and recipe.tuning:
                 learning.tuning_must_fit(place)  # with the tokenizer there, so is what does not fit
             watch.stage(stage.title)
@@ -69,6 +71,8 @@ def stages(recipe: Recipe) -> list[StageOf]:
     if recipe.tuning:
         found.append(StageOf("tune", "Instruction tuning", learning.tune))
     found.append(StageOf("evaluate", "Evaluation", measuring.evaluate))
+    if recipe.answers:
+        found.append(StageOf("answers", "Answers, looked up where chains disagree", answering.answer))
     return found
 
 

@@ -17,9 +17,10 @@ from tandem.corpus.mixture import seen
 from tandem.decoder.shape import Shape
 from tandem.errors import UserError
 from tandem.recipes import agreement, comparison, devices, memory, provenance, published
+from tandem.recipes.answers import ANSWER_TOKENS, METHODS
 from tandem.recipes.devices import Accelerator
 from tandem.recipes.memory import Memory, Parallel
-from tandem.recipes.planned import Cost, Implied, MixturePlan, MixtureRow, Plan, SourcePlan, StagePlan
+from tandem.recipes.planned import AnswersPlan, Cost, Implied, MixturePlan, MixtureRow, Plan, SourcePlan, StagePlan
 from tandem.recipes.recipe import Recipe
 
 HOUR = 3_600
@@ -84,6 +85,23 @@ def plan(recipe: Recipe) -> Plan:
         implied=tuple(_implied(shape, lengths, terms, price, paid) for terms, price in prices),
         settings=tuple(provenance.settings(recipe)),
         comparisons=tuple(comparison.comparisons(recipe, mixtures, stages)),
+        answers=_answers(recipe),
+    )
+
+
+def _answers(recipe: Recipe) -> AnswersPlan | None:
+    answers = recipe.answers
+    if answers is None:
+        return None
+    chains = answers.questions * answers.samples
+    longest = answers.max_tokens * max(answers.hops) + ANSWER_TOKENS  # a chain that was cut is asked for its answer
+    return AnswersPlan(
+        answers.model,
+        answers.precision,
+        answers.questions,
+        tuple(METHODS),
+        chains,
+        chains * longest + answers.questions * ANSWER_TOKENS,
     )
 
 

@@ -122,6 +122,24 @@ class StagePlan:
 
 
 @dataclass(frozen=True)
+class AnswersPlan:
+    """The stage of answers."""
+
+    model: str
+    """Who answers."""
+    precision: str
+    """Its arithmetic."""
+    questions: int
+    """Asked with each method."""
+    methods: tuple[str, ...]
+    """How they are answered."""
+    chains: int
+    """Sampled in all; the methods share them."""
+    written: int
+    """Tokens of chains and direct answers, at most; what checking takes, the chains decide."""
+
+
+@dataclass(frozen=True)
 class Implied:
     """What the talk's price implies: MFU = FLOPs of 1T tokens × price / (paid × seconds per hour × peak)."""
 
@@ -213,3 +231,5 @@ class Plan:
     """Every setting with its provenance."""
     comparisons: tuple[Comparison, ...]
     """Published figures beside the plan's."""
+    answers: AnswersPlan | None = None
+    """Questions about the world, where the recipe asks any."""

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from tandem.corpus.mixture import NESTED, Mixture, Row
 from tandem.decoder.shape import RopeScaling, Shape
 from tandem.recipes.sections import (
+    Answers,
     Evaluation,
     Model,
     Name,
@@ -59,6 +60,7 @@ class Recipe(Section):
     training: Training = default(Training(), "how the work is cut")
     tuning: Tuning | None = default(None, "instruction tuning; left out: none")
     evaluation: Evaluation = default(Evaluation(), "what is measured")
+    answers: Answers | None = default(None, "questions about the world and looking things up; left out: none")
     plan: Planning = default(Planning(), "where the run would go; `tandem plan` only")
     provenance: list[Provenance] = default([], "which settings are published")
 

@@ -259,6 +259,22 @@ class Evaluation(Section):
     max_tokens: Positive = default(48, "longest answer, in tokens")
 
 
+class Answers(Section):
+    """Questions about the world, answered from memory and by looking things up where sampled chains disagree."""
+
+    model: str = default("embedded", "who answers: `embedded`, `local:DIR`, `scripted:FILE`")
+    questions: Positive = default(60, "how many questions")
+    hops: Annotated[list[Annotated[int, Field(ge=1, le=3)]], Field(min_length=1)] = default(
+        [1], "hops of the questions, shared evenly among them"
+    )
+    shots: Whole = default(6, "worked examples in front of a question, about entities that no question is about")
+    samples: Annotated[int, Field(ge=2)] = default(5, "chains that vote; as published")
+    temperature: Above = default(0.7, "of the chains; as published")
+    top: Positive = default(1, "passages that a step is checked against")
+    max_tokens: Positive = default(40, "longest chain, in tokens for each hop")
+    precision: Literal["fp32", "bf16"] = default("fp32", "of the model that answers")
+
+
 class Planning(Section):
     """Read by `tandem plan` only: where the run would go, and at what price."""
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tandem.evaluate.perplexity import figure
-from tandem.recipes import published
+from tandem.recipes import ladder, published
 from tandem.recipes.measuring import AFTER, BEFORE, MAJORITY, MENTIONS
 from tandem.recipes.place import Place
 from tandem.results import Cell, Curve, Example, Figure, Mark, Results, Section, Series, Table, from_json
@@ -27,13 +27,14 @@ def tell(place: Place) -> Results:
     """The results of a run whose stages all stand."""
     recipe = place.recipe
     measured = place.read("evaluate", "measured.json")
+    answered = place.read("answers", "answers.json") if recipe.answers else None
     parameters = recipe.shape(place.read("tokenizer", "facts.json")["rows"]).parameters()
     tokens = sum(stage.steps * stage.batch for stage in recipe.stage)
     return Results(
         title=recipe.title or recipe.name,
-        lead=_lead(place, measured, parameters, tokens),
-        headline=tuple(_headline(place, measured)),
-        sections=tuple(s for s in _sections(place, measured) if s.items),
+        lead=" ".join(filter(None, (_lead(place, measured, parameters, tokens), ladder.lead(answered)))),
+        headline=tuple([*ladder.headline(answered), *_headline(place, measured)][:HEADLINES]),
+        sections=tuple(s for s in [*ladder.sections(place, answered), *_sections(place, measured)] if s.items),
         next_steps=tuple(_next_steps(place)),
     )
 

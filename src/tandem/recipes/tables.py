@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tandem.recipes import memory
-from tandem.recipes.planned import MixturePlan, Plan
+from tandem.recipes.planned import AnswersPlan, MixturePlan, Plan
 from tandem.recipes.provenance import Setting
 from tandem.results import Cell, Table
 from tandem.text import count, duration
@@ -31,6 +31,8 @@ def tables(plan: Plan) -> Iterator[Table]:
     yield _memory(plan)
     yield _alternatives(plan)
     yield _cost(plan)
+    if plan.answers is not None:
+        yield _answers(plan.answers)
     if plan.comparisons:
         yield _paid(plan)
         yield _comparisons(plan)
@@ -221,6 +223,19 @@ def _cost(plan: Plan) -> Table:
         ("", ""),
         tuple(rows),
         "MFU is of the full-square FLOPs above. Pre-training alone: no restarts, evaluation or tuning.",
+    )
+
+
+def _answers(answers: AnswersPlan) -> Table:
+    rows: tuple[tuple[Cell, ...], ...] = (
+        ("Model", f"{answers.model}, {answers.precision}"),
+        ("Questions", count(answers.questions)),
+        ("Answered by", ", ".join(answers.methods)),
+        ("Chains", f"{count(answers.chains)}, shared by the methods that vote"),
+        ("Tokens written", f"at most {count(answers.written)}, and what checking the steps takes"),
+    )
+    return Table(
+        "Answers", ("", ""), rows, "On the device of the run; without the embedded model the stage is left out."
     )
 
 
