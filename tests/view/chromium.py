@@ -70,6 +70,8 @@ class Chromium:
         await self._session.close()
         self._process.kill()
         await self._process.wait()
+        self._process._transport.close()  # not by the garbage collector, when the loop is gone
+        await asyncio.sleep(0)
 
     async def _read(self) -> None:
         async for message in self._socket:

@@ -57,7 +57,7 @@ async def _press(server: Server, tmp_path: Path, out: Path) -> None:
         last = json.loads((out / "judgments.jsonl").read_text().splitlines()[-1])
         assert (last["choice"], last["note"]) == ("right", "12")
         await page.press("1")
-        await page.until("location.pathname.endsWith('/done')")
+        await page.until("location.pathname.endsWith('/done') && document.activeElement?.tagName === 'BUTTON'")
         await page.press("Enter")
         await page.until("location.pathname.endsWith('/results')")
         assert "judged by people" in await page.value("document.querySelector('h1').innerText")

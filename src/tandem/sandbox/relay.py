@@ -106,6 +106,9 @@ class Relayed:
                 await self._process.wait()
         if self._reader is not None:
             await self._reader
+        if self._process is not None:  # its pipes would be closed by the garbage collector, when the loop is gone
+            self._process._transport.close()  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
 
 
 class _Gone(Exception):  # noqa: N818 — a named outcome
