@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from tandem.decoder.threads import sleep_while_idle
 sleep_while_idle()  # before torch is loaded
 
 # ruff: noqa: E402
-import torch
 from trials import ended, machine
 
 from tandem.cli.progress import watcher
@@ -32,6 +30,7 @@ from tandem.recipes.query_generator import QueryGenerator, run
 from tandem.recipes.query_material import Given
 from tandem.recipes.query_results import STAGES, items
 from tandem.results import to_json
+from tandem.runs import read_events
 from tandem.world import MECHANISM, Sizes, World, write_knowledge
 
 WITHOUT = ("claims", "strata", "table-questions", "mixed")
@@ -70,11 +69,10 @@ def one(options: argparse.Namespace, world: Path, work: Path, language: Any, con
         seed=options.seed,
     )
     out = work / f"{language}-{contrast}"
-    began = time.monotonic()
     with watcher() as watch:
         run(job, out, watch=watch, threads=options.threads)
     found = items(out)
-    stage = json.loads((out / STAGES[2] / "stage.json").read_text())
+    seconds = {e["stage"]: e["seconds"] for e in read_events(out) if e["event"] == "stage ends"}
     return {
         "language": language,
         "contrast": contrast,
@@ -88,7 +86,7 @@ def one(options: argparse.Namespace, world: Path, work: Path, language: Any, con
             for split, scored in query_scores.by_split(found["tuned"]).items()
         },
         "items": {name: {x.pair.id: x.outcome for x in scored} for name, scored in found.items()},
-        "clock": {"seconds": round(time.monotonic() - began, 1), "training": stage.get("seconds")},
+        "clock": {"seconds": round(sum(seconds.values()), 1), "training": seconds[STAGES[2]]},
     }
 
 
@@ -109,7 +107,6 @@ def told(scored: list[query_scores.ScoredQuery]) -> dict[str, Any]:
 def main() -> None:
     """Make the world, tune, measure, write the figures."""
     options = parser().parse_args()
-    began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
         world = work / f"world-{options.facts}"
@@ -117,14 +114,13 @@ def main() -> None:
             world.mkdir(parents=True, exist_ok=True)
             write_knowledge(World.make(7, options.facts), world, Sizes(), without=WITHOUT)
         trials = [one(options, world, work, lang, how) for lang in options.languages for how in options.contrasts]
-    device = choose_device(None)
     made = {
         "label": MECHANISM,
         "model": options.model,
         "facts": options.facts,
         "seed": options.seed,
         "trials": trials,
-        "clock": machine(device if isinstance(device, torch.device) else torch.device("cpu"), time.monotonic() - began),
+        "clock": machine(choose_device(None), sum(trial["clock"]["seconds"] for trial in trials)),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n")

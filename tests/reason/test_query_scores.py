@@ -194,13 +194,30 @@ def scored(*outcomes: str, split: str = "things") -> list[ScoredQuery]:
     return [ScoredQuery(replace(PAIR, id=str(n), split=split), "q", how) for n, how in enumerate(outcomes)]
 
 
-def test_the_gain_is_the_mean_of_paired_differences_with_its_interval() -> None:
+def test_the_gain_is_the_difference_of_the_shares_over_the_same_pairs() -> None:
     before, after = scored("right", "empty", "invalid", "invalid"), scored("right", "right", "right", "empty")
     found = gained(before, after)
     assert found.value == 0.5 and found.n == 4
-    assert found.low < 0 < found.high <= 1
+    assert -1 <= found.low < 0 < found.value < found.high <= 1
     with pytest.raises(KeyError):
         gained(before[1:], after)
+
+
+def test_where_nothing_changed_the_gain_still_has_a_width() -> None:
+    found = gained(scored(*["invalid"] * 20), scored(*["invalid"] * 20))
+    assert (found.value, found.low, found.high) == (
+        0.0,
+        pytest.approx(-0.161, abs=1e-3),
+        pytest.approx(0.161, abs=1e-3),
+    )
+
+
+def test_verdicts_that_go_together_make_the_interval_of_the_gain_narrower() -> None:
+    verdicts = ["right"] * 10 + ["invalid"] * 10
+    together = gained(scored(*verdicts), scored(*verdicts))
+    apart = gained(scored(*verdicts), scored(*reversed(verdicts)))
+    assert together.value == apart.value == 0
+    assert together.high - together.low < 0.2 * (apart.high - apart.low)
 
 
 def test_the_table_tells_each_split_and_writer_apart_and_counts_what_went_wrong() -> None:
