@@ -320,6 +320,9 @@ def _next_steps(place: Place) -> list[tuple[str, str]]:
     if place.recipe.tuning:
         tune = "tandem tune --model {run} --data chat.jsonl --out runs/tuned"
         steps.append(("Tune it further on your own conversations", tune))
+    if place.recipe.answers and (index := place.folder("answers") / "index").is_dir():
+        look = f'tandem answer "QUESTION" --source passages:{{run}}/{index.parent.name}/index --explain'
+        steps.append(("Look something up in the documents yourself", look))
     ask = 'OPENAI_API_KEY=KEY tandem ask --model openai:MODEL "QUESTION"'
     steps.append(("Ask a larger model with your own key", ask))
     return steps
