@@ -31,7 +31,8 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from slow_server import serve
 
 STEPS = ("The old bridge over the Lend was built in 1871.", "The Lend flows through the town of Varnum.")
 SERIAL = 4
@@ -56,45 +57,17 @@ def said(messages: list[dict[str, str]], n: int) -> list[str]:
     return ["Varnum"] * n
 
 
-class Slow(asyncio.Protocol):
-    """Answers every request of a connection after a while; only as much of HTTP as that needs."""
-
-    wait = 0.2
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport, self.data = transport, b""
-
-    def data_received(self, data: bytes) -> None:
-        self.data += data
-        head, found, rest = self.data.partition(b"\r\n\r\n")
-        if not found:
-            return
-        at = head.lower().index(b"content-length:") + 15
-        length = int(head[at : at + 12].split(b"\r")[0])
-        if len(rest) >= length:
-            self.data = rest[length:]
-            asyncio.get_running_loop().call_later(self.wait, self.answer, json.loads(rest[:length]))
-
-    def answer(self, body: dict[str, Any]) -> None:
-        texts = said(body["messages"], body.get("n", 1))
-        choices = [
-            {"index": i, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-            for i, text in enumerate(texts)
-        ]
-        usage = {"prompt_tokens": 400, "completion_tokens": 30 * len(texts), "total_tokens": 400 + 30 * len(texts)}
-        told = json.dumps({"id": "c", "object": "chat.completion", "model": "m", "choices": choices, "usage": usage})
-        if not self.transport.is_closing():
-            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(told)}\r\n\r\n"
-            self.transport.write((head + told).encode())
-
-
-async def serve(wait: float) -> None:
-    Slow.wait = wait
-    server = await asyncio.get_running_loop().create_server(Slow, "127.0.0.1", 0, backlog=8192)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    await reader.read()  # ends with the process that started it
+def reply(body: bytes) -> bytes:
+    asked = json.loads(body)
+    texts = said(asked["messages"], asked.get("n", 1))
+    choices = [
+        {"index": i, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        for i, text in enumerate(texts)
+    ]
+    usage = {"prompt_tokens": 400, "completion_tokens": 30 * len(texts), "total_tokens": 400 + 30 * len(texts)}
+    return json.dumps(
+        {"id": "c", "object": "chat.completion", "model": "m", "choices": choices, "usage": usage}
+    ).encode()
 
 
 # ── The run ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,7 +160,7 @@ def main() -> None:
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        asyncio.run(serve(options.wait))
+        asyncio.run(serve(options.wait, reply))
         return
     command = [sys.executable, __file__, "--serve", "--wait", str(options.wait)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:

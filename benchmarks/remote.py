@@ -33,6 +33,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from slow_server import serve
+
 WORDS = "The quick brown fox jumps over the lazy dog while the committee deliberates on the colour of the fence. " * 6
 ANSWER = json.dumps(
     {
@@ -50,46 +52,9 @@ ANSWER = json.dumps(
         "usage": {"prompt_tokens": 120, "completion_tokens": 64, "total_tokens": 184},
     }
 ).encode()
-RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER)
 
 Send = Callable[[int], Awaitable[None]]
 """Sends request number i and returns when its answer is there."""
-
-
-# ── The server ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Slow(asyncio.Protocol):
-    """Answers every request of a connection after a while; only as much of HTTP as that needs."""
-
-    wait = 0.2
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport, self.data = transport, b""
-
-    def data_received(self, data: bytes) -> None:
-        self.data += data
-        head, found, rest = self.data.partition(b"\r\n\r\n")
-        if not found:
-            return
-        at = head.lower().index(b"content-length:") + 15
-        length = int(head[at : at + 12].split(b"\r")[0])
-        if len(rest) >= length:
-            self.data = rest[length:]
-            asyncio.get_running_loop().call_later(self.wait, self.answer)
-
-    def answer(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(RESPONSE)
-
-
-async def serve(wait: float) -> None:
-    Slow.wait = wait
-    server = await asyncio.get_running_loop().create_server(Slow, "127.0.0.1", 0, backlog=8192)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    await reader.read()  # ends with the process that started it
 
 
 # ── The contenders ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -266,7 +231,7 @@ def main() -> None:
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        asyncio.run(serve(options.wait))
+        asyncio.run(serve(options.wait, lambda body: ANSWER))
         return
     command = [sys.executable, __file__, "--serve", "--wait", str(options.wait)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:

@@ -8,6 +8,8 @@ import gzip
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -230,6 +232,27 @@ def test_a_file_that_cannot_be_used_is_named_with_the_reason(tmp_path):
     assert "cannot become a table" in refused(tmp_path / "bad.json")
     assert "two files would be the table a_b" in refused([tmp_path / "a.b.csv", tmp_path / "a_b.csv"])
     assert "no file" in refused([])
+
+
+def test_nothing_stays_open_of_a_file_that_is_no_database(tmp_path):
+    """What the collector would close later is by then the number of another file."""
+    torn = tmp_path / "torn.db"
+    torn.write_bytes(b"SQLite format 3\x00" + bytes(2000))
+    look = f"""
+import gc, sqlite3
+from tandem.sandbox import sqlite_role
+gc.disable()
+sqlite_role.prepare({{"path": {str(torn)!r}, "off": []}})
+held = [one for one in gc.get_objects() if isinstance(one, sqlite3.Connection)]
+for one in held:
+    try:
+        one.execute("SELECT 1")
+    except sqlite3.ProgrammingError:
+        continue
+    raise SystemExit("a connection is still open")
+raise SystemExit(not sqlite_role._problem)
+"""
+    subprocess.run([sys.executable, "-c", look], check=True)
 
 
 def test_a_guard_that_is_none_is_named_with_those_there_are(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tandem.cli import query_models
-from tandem.cli.asking import which_model
+from tandem.cli.asking import what_it_may_take, which_model
 
 if TYPE_CHECKING:
     from tandem.lm.budget import Budget
@@ -60,14 +60,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     query_models.arguments(method)
     add("--fit", type=int, metavar="K", help="calibrated: fit on the first K questions (default: 58 of 308)")
     money = parser.add_argument_group("what it may take, and where it is kept")
-    add = money.add_argument
-    add("--concurrency", type=int, metavar="N", help="questions under way at once (default: 64)")
-    add("--store", type=Path, metavar="FILE", help="where answers and look-ups are recorded (default: OUT.answers.db)")
-    add("--retry-failed", action="store_true", help="ask again what was refused or failed before")
-    add("--budget-money", type=float, metavar="X", help="stop before more than this is spent")
-    add("--budget-tokens", type=int, metavar="N", help="stop before more tokens are read and written")
-    add("--budget-calls", type=int, metavar="N", help="stop before more calls are made")
-    add("--budget-seconds", type=float, metavar="S", help="send nothing after so many seconds")
+    money.add_argument("--concurrency", type=int, metavar="N", help="questions under way at once (default: 64)")
+    what_it_may_take(money, "answers and look-ups", "OUT.answers.db")
     from tandem.reason.methods import NAMES
 
     width = max(map(len, NAMES))

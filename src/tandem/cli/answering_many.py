@@ -93,12 +93,13 @@ async def _show(progress: Progress, total: int) -> None:
     import asyncio
     import time
 
+    from tandem.cli.counting import BETWEEN_DRAWINGS, Pace
     from tandem.cli.progress import BETWEEN_LINES
 
-    begun, live = time.monotonic(), sys.stderr.isatty()
+    pace, live = Pace(time.monotonic()), sys.stderr.isatty()
     try:
         while True:
-            await asyncio.sleep(0.2 if live else BETWEEN_LINES)
+            await asyncio.sleep(BETWEEN_DRAWINGS if live else BETWEEN_LINES)
             parts = [f"{count(progress.done)} of {count(total)} questions"]
             if progress.scored:
                 parts.append(f"{progress.right / progress.scored:.1%} right so far")
@@ -106,8 +107,7 @@ async def _show(progress: Progress, total: int) -> None:
                 parts.append(f"{count(progress.failures)} failed")
             if progress.look_ups_failed:
                 parts.append(f"{count(progress.look_ups_failed)} look-ups failed")
-            if progress.done:
-                left = (time.monotonic() - begun) / progress.done * (total - progress.done)
+            if (left := pace.left(time.monotonic(), progress.done, total)) is not None:
                 parts.append(f"{duration(left)} left")
             line = " · ".join(parts)
             print(f"\r\x1b[K{line}" if live else line, end="" if live else "\n", file=sys.stderr, flush=True)

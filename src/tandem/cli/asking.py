@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -66,6 +67,17 @@ def how_to_sample(
         add("--logprobs", action="store_true", help="give the tokens and their log-probabilities")
     else:
         parser.set_defaults(logprobs=False)
+
+
+def what_it_may_take(parser: argparse.ArgumentParser | argparse._ArgumentGroup, what: str, default: str) -> None:
+    """Arguments for the record of `what` (kept in a file that `default` names), and limits."""
+    add = parser.add_argument
+    add("--store", type=Path, metavar="FILE", help=f"where {what} are recorded (default: {default})")
+    add("--retry-failed", action="store_true", help="ask again what was refused or failed before")
+    add("--budget-money", type=float, metavar="X", help="stop before more than this is spent")
+    add("--budget-tokens", type=int, metavar="N", help="stop before more tokens are read and written")
+    add("--budget-calls", type=int, metavar="N", help="stop before more calls are made")
+    add("--budget-seconds", type=float, metavar="S", help="send nothing after so many seconds")
 
 
 def sampling_of(options: argparse.Namespace) -> Sampling:

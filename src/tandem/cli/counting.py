@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,28 @@ if TYPE_CHECKING:
 
 BETWEEN_DRAWINGS = 0.2
 """Seconds between two looks of the live line."""
+PACE_OVER = 60.0
+"""Seconds that the pace is taken over."""
 
 
-def describe(model: Model, standing: Standing, total: int, seconds: float, seen: int = 0) -> str:
+class Pace:
+    """How long the rest takes, by the pace of the latest minute: what was recorded before comes all at once."""
+
+    def __init__(self, now: float) -> None:
+        self._looks = deque([(now, 0)])
+
+    def left(self, now: float, done: int, total: int) -> float | None:
+        """Seconds for the rest; None while nothing tells."""
+        self._looks.append((now, done))
+        while len(self._looks) > 2 and self._looks[1][0] <= now - PACE_OVER:
+            self._looks.popleft()
+        then, before = self._looks[0]
+        return (now - then) / (done - before) * (total - done) if done > before else None
+
+
+def describe(
+    model: Model, standing: Standing, total: int, seconds: float, left: float | None = None, seen: int = 0
+) -> str:
     """One look at a run in words; `seen` are the tokens that were seen coming in answers not yet complete, too."""
     done, written = standing.done, max(seen, model.usage.completion_tokens)
     parts = [f"{count(done)}/{count(total)}"]
@@ -37,8 +57,8 @@ def describe(model: Model, standing: Standing, total: int, seconds: float, seen:
         parts.append(f"{count(standing.failures)} failed")
     if cost := cost_of(model):
         parts.append(cost)
-    if 0 < done < total:
-        parts.append(f"{duration(seconds / done * (total - done))} left")
+    if left is not None and done < total:
+        parts.append(f"{duration(left)} left")
     return " · ".join(parts)
 
 
@@ -49,14 +69,15 @@ def counting(model: Model, standing: Standing, total: int) -> Iterator[Callable[
 
     begun = time.monotonic()
     live = sys.stderr.isatty()
-    seen = 0
+    pace, seen = Pace(begun), 0
 
     def token(_: str) -> None:
         nonlocal seen
         seen += 1
 
     def look() -> str:
-        return describe(model, standing, total, time.monotonic() - begun, seen)
+        now = time.monotonic()
+        return describe(model, standing, total, now - begun, pace.left(now, standing.done, total), seen)
 
     async def show() -> None:
         while True:

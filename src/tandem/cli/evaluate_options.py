@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tandem.cli.asking import how_to_compute, how_to_sample, model_address
+from tandem.cli.asking import how_to_compute, how_to_sample, model_address, what_it_may_take
 from tandem.cli.sandbox import options as how_to_confine
 from tandem.cli.training_text import training_text
 
@@ -126,10 +126,4 @@ def _long(parser: argparse.ArgumentParser) -> None:
 
 def _limits(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what is recorded, and when to stop")
-    add = group.add_argument
-    add("--store", type=Path, metavar="FILE", help="where answers are recorded (default: OUT.answers.db)")
-    add("--retry-failed", action="store_true", help="ask again what was refused or failed before")
-    add("--budget-money", type=float, metavar="X", help="stop before more than this is spent")
-    add("--budget-tokens", type=int, metavar="N", help="stop before more tokens are read and written")
-    add("--budget-calls", type=int, metavar="N", help="stop before more calls are made")
-    add("--budget-seconds", type=float, metavar="S", help="send nothing after so many seconds")
+    what_it_may_take(group, "answers", "OUT.answers.db")

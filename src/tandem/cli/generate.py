@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tandem.cli.asking import how_to_sample, sampling_of, which_model
+from tandem.cli.asking import how_to_sample, sampling_of, what_it_may_take, which_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,18 +34,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--text", action="store_true", help="continue each prompt as plain text, without a conversation")
     add("--n", type=int, default=1, metavar="N", help="answers per prompt (default: 1)")
     how_to_sample(parser, temperature=0.0)
-    add("--store", type=Path, metavar="FILE", help="where answers are recorded (default: beside --out)")
-    add("--retry-failed", action="store_true", help="ask again what was refused or failed before")
+    what_it_may_take(parser, "answers", "beside --out")
     add("--concurrency", type=int, metavar="N", help="prompts under way at once (default: 512)")
     add(
         "--dry-run",
         action="store_true",
         help="say how many calls, tokens and how much money it would take; send nothing",
     )
-    add("--budget-money", type=float, metavar="X", help="stop before more than this is spent")
-    add("--budget-tokens", type=int, metavar="N", help="stop before more tokens are read and written")
-    add("--budget-calls", type=int, metavar="N", help="stop before more calls are made")
-    add("--budget-seconds", type=float, metavar="S", help="send nothing after so many seconds")
     add("--price-file", type=Path, metavar="FILE", help="prices per million tokens, by model (docs/generate.md)")
 
 

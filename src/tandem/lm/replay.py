@@ -20,7 +20,7 @@ from tandem.lm.excerpt import differing, excerpt, readable
 from tandem.lm.policies import Policy, chosen, recorded
 from tandem.lm.wire.answers import estimated
 from tandem.store import Request, Sample, Store
-from tandem.store.lines import from_lines
+from tandem.store.recorded import open_recorded
 from tandem.types import Abilities, Completion, Count, Prompt, Sampling, Score
 
 MISSING = "not-recorded"
@@ -31,7 +31,6 @@ EXPLAINED = 3
 """Missing answers whose nearest recorded one is looked for; it may take a while."""
 
 _EVERYTHING = 1 << 40
-_SQLITE = b"SQLite format 3\x00"
 _COMPARED = 400
 _ALIKE = 0.5
 
@@ -83,7 +82,7 @@ class Replay:
         )
         if not Path(path).is_file():
             raise UserError("no such file", where=path, remedy="name a store of answers, or a JSONL export of one")
-        store, folder = _opened(Path(path))
+        store, folder = open_recorded(Path(path), keys.checked)
         try:
             return cls(store, _model(store, name, path), where=path, allow=allow, folder=folder)
         except BaseException:
@@ -215,24 +214,3 @@ def _model(store: Store, name: str, path: str) -> str:
             remedy=f"name one: replay:{path}#NAME, of {', '.join(names)}",
         )
     return names[0]
-
-
-def _opened(path: Path) -> tuple[Store, TemporaryDirectory[str] | None]:
-    """The store at a path; of a JSONL export, a passing one with the same records, and its folder."""
-    with path.open("rb") as f:
-        if f.read(len(_SQLITE)) == _SQLITE:
-            return Store(path, read_only=True), None
-        f.seek(0)
-        folder: TemporaryDirectory[str] = TemporaryDirectory(prefix="tandem-replay-")
-        store = Store(Path(folder.name) / path.name)
-        try:
-            store.add(from_lines(f, str(path), keys.checked, _refuse))
-        except BaseException:
-            store.close()
-            folder.cleanup()
-            raise
-        return store, folder
-
-
-def _refuse(place: str, why: str) -> None:
-    raise UserError(why, where=place, remedy="name a store of answers, or what `tandem answers export` writes")

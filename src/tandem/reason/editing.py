@@ -59,6 +59,8 @@ class Editing:
     def __post_init__(self) -> None:
         if self.samples < 1:
             raise UserError(f"{self.samples} samples cannot vote", where="samples", remedy="give at least 1")
+        if self.temperature < 0:
+            raise UserError(f"cannot be {self.temperature:g}", where="temperature", remedy="give 0 or more")
         if self.top < 1 or self.fetch < self.top:
             raise UserError(f"top {self.top} of {self.fetch}", where="top", remedy="give 1 ≤ top ≤ fetch")
         self.gate.limit(self.samples)

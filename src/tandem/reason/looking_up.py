@@ -12,9 +12,6 @@ what is longer than `LONGEST` characters is cut there (and only there).
 
 from __future__ import annotations
 
-import math
-import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias
@@ -22,6 +19,7 @@ from typing import Literal, Protocol, TypeAlias
 from tandem.errors import SourceFailed
 from tandem.reason.asking import one_line, together
 from tandem.sandbox.rows import QueryError
+from tandem.sources.ranking import Ranking
 from tandem.trace import note, outcome, step
 from tandem.types import LM, Finding, Source
 
@@ -109,20 +107,9 @@ async def _ask(need: str, source: Source, lm: LM, writer: QueryWriter, limit: in
 
 
 def ranked(findings: Sequence[Finding], target: str) -> list[Finding]:
-    """Findings by how well they fit a text, best first; equals stay in order. BM25 with k1 1.2, b 0.75."""
-    texts = [Counter(_words(f"{found.title} {found.text}")) for found in findings]
-    if not texts:
-        return []
-    mean = sum(text.total() for text in texts) / len(texts) or 1.0
-    wanted = dict.fromkeys(_words(target))
-    rarity = {w: math.log(1 + (len(texts) - d + 0.5) / (d + 0.5)) for w in wanted if (d := sum(w in t for t in texts))}
-
-    def fit(text: Counter[str]) -> float:
-        norm = 1.2 * (0.25 + 0.75 * text.total() / mean)
-        return sum(idf * text[w] * 2.2 / (text[w] + norm) for w, idf in rarity.items())
-
-    order = sorted(range(len(findings)), key=lambda i: -fit(texts[i]))
-    return [findings[i] for i in order]
+    """Findings by how well they fit a text, best first; equals, and those that share no word with it, in order."""
+    fitting = [n for n, _ in Ranking(f"{each.title} {each.text}" for each in findings).best(target, len(findings))]
+    return [findings[n] for n in dict.fromkeys([*fitting, *range(len(findings))])]
 
 
 def passages(findings: Sequence[Finding]) -> str:
@@ -135,10 +122,6 @@ def shortened(text: str) -> str:
     """A text on one line, cut between words where it is too long."""
     line = one_line(text)
     return line if len(line) <= LONGEST else f"{line[:LONGEST].rpartition(' ')[0] or line[:LONGEST]} …"
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())
 
 
 def _without_repeats(findings: Sequence[Finding]) -> list[Finding]:

@@ -8,6 +8,7 @@ less than 0.1 ms.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -69,16 +70,17 @@ def prepare(settings: dict[str, Any]) -> None:
     """Note the file, and see whether it is a database; find its virtual tables and those of the engine's own."""
     global _path, _off, _virtual, _hidden, _problem
     _path, _off = settings["path"], frozenset(settings["off"])
-    connection = _connect()
-    try:
-        kept = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
-    except sqlite3.Error as error:
-        _problem = str(error)
-        return
-    _virtual = tuple(n for n, sql in kept if sql and sql.lstrip()[:14].upper() == "CREATE VIRTUAL")
-    modules = {row[0].lower() for row in connection.execute("PRAGMA module_list")}
+    # closed here, whatever is found: the warm process reuses the numbers of its files, and a connection that the
+    # collector found later would close somebody else's
+    with contextlib.closing(_connect()) as connection:
+        try:
+            kept = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
+        except sqlite3.Error as error:
+            _problem = str(error)
+            return
+        _virtual = tuple(n for n, sql in kept if sql and sql.lstrip()[:14].upper() == "CREATE VIRTUAL")
+        modules = {row[0].lower() for row in connection.execute("PRAGMA module_list")}
     _hidden = frozenset(modules | {"dbstat", "sqlite_dbpage"}) - {n.lower() for n, _ in kept} - {*_MADE_FIRST}
-    connection.close()
 
 
 def play(handles: list[int]) -> None:

@@ -64,6 +64,7 @@ class Worker:
         self._scratch = view.Scratch(settings["limits"]["scratch"], mounted="files" in on)
         for role in settings["prepare"]:
             importlib.import_module(role["module"]).prepare(role["with"])
+        gc.collect()  # what still holds a file lets go now: later it would close a number that another file has by then
         memory = settings["limits"]["memory"]
         marks = mmap.mmap(-1, mmap.PAGESIZE)
         self._place = child.Confinement(on, limits.mapped(proc), memory, marks)

@@ -22,10 +22,8 @@ from typing import Any, Literal
 import xxhash
 
 from tandem.errors import UserError
-from tandem.sources.passages.counting import count
-from tandem.sources.passages.postings import Builder
-from tandem.sources.passages.ranking import Part, Ranking
-from tandem.sources.passages.words import Splitting, words
+from tandem.sources.passages.words import Splitting
+from tandem.sources.ranking import Ranking
 from tandem.text import fingerprint
 from tandem.types import Finding, Question, Result, Schema, Source
 
@@ -70,7 +68,6 @@ class Paragraphs:
 
     def __init__(self, dataset: Dataset, question: Question) -> None:
         self.name = dataset.name
-        self._splitting = dataset.splitting
         if not question.context:
             remedy = "give it paragraphs (context), or ask another source"
             raise UserError("the question has no paragraphs", where=f"{self.name}: {question.id}", remedy=remedy)
@@ -81,9 +78,7 @@ class Paragraphs:
         # By content, not by place: the order in the file does not shine through.
         self._held = sorted(texts, key=lambda text: _draw(dataset.seed, question, text))
         self._where = f"{self.name}:{question.id}"
-        builder = Builder()
-        builder.add(count(["\n".join(filter(None, text)) for text in self._held], self._splitting))
-        self._ranking = Ranking([Part(builder.build())], 1.2, 0.75)
+        self._ranking = Ranking(("\n".join(filter(None, text)) for text in self._held), dataset.splitting)
         self.identity = fingerprint([dataset.seed, repr(dataset.splitting), [list(text) for text in self._held]])
 
     def describe(self) -> Schema:
@@ -99,8 +94,7 @@ class Paragraphs:
         """The best paragraphs; all are among them if `limit` allows, since a model may want to read on."""
         if limit < 1:
             raise UserError(f"at most {limit} findings are none", where=self.name, remedy="ask for one at least")
-        ranked = self._ranking.best(words(query, self._splitting), limit)
-        scores = {passage: score for score, _, passage in ranked}
+        scores = dict(self._ranking.best(query, limit))
         numbers = [*scores, *(n for n in range(len(self._held)) if n not in scores)][:limit]
         found = (
             Finding(self._held[n][1], self._held[n][0], scores.get(n, 0.0), self.name, f"{self._where}#{n + 1}", query)

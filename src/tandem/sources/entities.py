@@ -17,6 +17,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tandem.errors import UserError
-from tandem.sources.ranking import folded, words
 
 if TYPE_CHECKING:
     from tandem.sources.sparql import AskedInSparql
@@ -165,3 +165,14 @@ def _tsv(text: str, path: str) -> Iterator[Entity]:
             raise UserError("has no label", where=f"{path}:{n}", remedy="write id, label, aliases parted by |")
         aliases = tuple(name.strip() for name in row[2].split("|") if name.strip()) if len(row) > 2 else ()
         yield Entity(row[0], row[1], aliases, row[3] if len(row) > 3 else "")
+
+
+def folded(text: str) -> str:
+    """A name as it is compared: compatibility forms, case and accents make no difference."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return unicodedata.normalize("NFKC", "".join(c for c in apart if not unicodedata.combining(c)))
+
+
+def words(text: str) -> list[str]:
+    """The words of a name in their order, folded; the index's own (`passages.words`) have none in Chinese or Thai."""
+    return re.findall(r"\w+", folded(text))

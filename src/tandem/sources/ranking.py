@@ -1,29 +1,33 @@
 """Few texts, held in memory, ranked against a question: BM25 (Robertson and Zaragoza 2009), k1 1.2, b 0.75.
 
-For cards, a page's passages, a result's rows. What this does not do: live on disk (`passages:` does), or stem.
+For cards, a page's or a question's passages, what several sources found. Words are those of the index on disk
+(`passages.words`), so that a text is found by the same words everywhere. What this does not do: live on disk
+(`passages:` does).
 """
 
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from tandem.sources.passages.words import Splitting, words
+
 K1, B = 1.2, 0.75
+PLAIN = Splitting()
 
 
 class Ranking:
     """An index of texts by their words."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Iterable[str], splitting: Splitting = PLAIN) -> None:
+        self._splitting = splitting
         self._where: dict[str, array[int]] = defaultdict(lambda: array("I"))
         self._often: dict[str, array[int]] = defaultdict(lambda: array("I"))
         self._lengths = array("I")
         for n, text in enumerate(texts):
-            counted = Counter(words(text))
+            counted = Counter(words(text, splitting))
             self._lengths.append(counted.total())
             for word, often in counted.items():
                 self._where[word].append(n)
@@ -36,7 +40,7 @@ class Ranking:
     def best(self, question: str, most: int) -> list[tuple[int, float]]:
         """Numbers and scores of the texts that share a word with a question, best first; equals stay in order."""
         scores: dict[int, float] = defaultdict(float)
-        for word in dict.fromkeys(words(question)):
+        for word in dict.fromkeys(words(question, self._splitting)):
             if word not in self._where:
                 continue
             where = self._where[word]
@@ -45,14 +49,3 @@ class Ranking:
                 norm = K1 * (1 - B + B * self._lengths[n] / (self._mean or 1.0))
                 scores[n] += rarity * often * (K1 + 1) / (often + norm)
         return sorted(scores.items(), key=lambda item: (-item[1], item[0]))[: max(0, most)]
-
-
-def folded(text: str) -> str:
-    """A text as it is compared: compatibility forms, case and accents make no difference."""
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    return unicodedata.normalize("NFKC", "".join(c for c in apart if not unicodedata.combining(c)))
-
-
-def words(text: str) -> list[str]:
-    """The words of a text, folded."""
-    return re.findall(r"\w+", folded(text))

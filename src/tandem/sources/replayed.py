@@ -18,12 +18,11 @@ from tandem.errors import SourceFailed, UserError
 from tandem.sources import as_json
 from tandem.sources.recorded import lookup_body, part_of, schema_body
 from tandem.store import Lookup, Request, Store
-from tandem.store.lines import from_lines
+from tandem.store.recorded import open_recorded
 from tandem.types import Question, Result, Schema, Source
 
 LOOKED_THROUGH = 5_000
 """Recorded look-ups that are looked through for the nearest one when one is missing."""
-_SQLITE = b"SQLite format 3\x00"
 
 
 class Replayed:
@@ -52,7 +51,7 @@ class Replayed:
         path, _, name = (file, "", "") if Path(file).exists() or "#" not in file else file.rpartition("#")
         if not Path(path).is_file():
             raise UserError("no such file", where=path, remedy="name a store of answers, or a JSONL export of one")
-        store, folder = _opened(Path(path))
+        store, folder = open_recorded(Path(path), Request.of)
         try:
             return cls(store, _chosen(store, name, path), folder=folder)
         except BaseException:
@@ -129,26 +128,3 @@ def _chosen(store: Store, name: str, path: str) -> str:
         raise UserError(f"holds no look-ups of a source {name!r}", where=path, remedy=listed)
     told = f"name one: replay:{path}#NAME, of {', '.join(fitting)}"
     raise UserError(f"holds the look-ups of {len(fitting)} sources", where=path, remedy=told)
-
-
-def _opened(path: Path) -> tuple[Store, TemporaryDirectory[str] | None]:
-    """The store at a path; of a JSONL export, a passing one with the same look-ups, and its folder."""
-    with path.open("rb") as f:
-        if f.read(len(_SQLITE)) == _SQLITE:
-            return Store(path, read_only=True), None
-        f.seek(0)
-        folder: TemporaryDirectory[str] = TemporaryDirectory(prefix="tandem-replay-")
-        store = Store(Path(folder.name) / path.name)
-        try:
-            records = from_lines(f, str(path), Request.of, _refuse)
-            store.add(record for record in records if isinstance(record, Lookup))
-            store.flush()
-        except BaseException:
-            store.close()
-            folder.cleanup()
-            raise
-        return store, folder
-
-
-def _refuse(place: str, why: str) -> None:
-    raise UserError(why, where=place, remedy="name a store of answers, or what `tandem answers export` writes")

@@ -25,7 +25,8 @@ from tandem.errors import UserError
 from tandem.http import Limits, Reader
 from tandem.http.faults import Fault, asked_pause
 from tandem.sources import failures
-from tandem.sources.ranking import Ranking, words
+from tandem.sources.passages.words import words
+from tandem.sources.ranking import Ranking
 from tandem.sources.recorded import Recorder
 from tandem.sources.sentences import passages, sentences
 from tandem.types import Finding, Question, Result, Schema, Source

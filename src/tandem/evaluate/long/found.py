@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tandem.evaluate.long.asking import Replies
 from tandem.evaluate.perplexity import figure
 from tandem.evaluate.rows import DOWN, UP, columns, row
 from tandem.results import Figure, Item, Section, Table
 from tandem.runs import write_lines
 from tandem.stats import Interval, bootstrap, proportion
+from tandem.text import count
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,42 @@ def write_items(found: Found, out: Path) -> Path:
     path = out / f"{found.task}-items.jsonl"
     write_lines(path, found.rows)
     return path
+
+
+def by_group(
+    task: str,
+    version: str,
+    named: Mapping[str, str],
+    metrics: Sequence[str],
+    of: Callable[[str, str], Figure],
+    *,
+    items: Sequence[Item],
+    rows: Sequence[Mapping[str, Any]],
+    lead: str,
+    replies: Replies,
+    unread: str,
+) -> Found:
+    """What a task found that asks in groups: a figure `of(group, metric)` each, the first and the last in front.
+
+    `named` maps groups to what they are called, `unread` says what an answer lacks whose row is marked so.
+    """
+    groups = list(named)
+    notes = replies.notes()
+    if lost := sum(row["unread"] for row in rows):
+        notes.append(f"{count(lost)} of {count(len(rows))} answers hold no {unread} that could be read")
+    ends = dict.fromkeys([*groups[:1], *groups[-1:]])
+    return Found(
+        task,
+        version,
+        tuple((named[group], of(group, metric)) for group in groups for metric in metrics),
+        tuple(replace(of(group, metrics[0]), name=f"{named[group]}, {metrics[0]}") for group in ends),
+        tuple(items),
+        tuple(rows),
+        lead,
+        tuple(notes),
+        replies.missing,
+        replies.aside(),
+    )
 
 
 def share(name: str, right: Sequence[bool], chance: float | None = None, note: str = "") -> Figure:

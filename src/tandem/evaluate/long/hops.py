@@ -18,7 +18,7 @@ from tandem.evaluate.long import facts, steps
 from tandem.evaluate.long.asking import Asked, Asking, Replies, Request, ask, seen
 from tandem.evaluate.long.documents import holds
 from tandem.evaluate.long.facts import CUE, Reader
-from tandem.evaluate.long.found import Found, share
+from tandem.evaluate.long.found import Found, by_group, share
 from tandem.evaluate.long.inputs import Inputs
 from tandem.evaluate.long.settings import OPTION, at_least, one_of
 from tandem.evaluate.long.steps import Chain
@@ -194,23 +194,7 @@ def _found(
         for row in chosen
     ]
     named = {depth: f"{depth} hop{'' if depth == '1' else 's'}" for depth in depths}
-    figures = tuple((named[depth], of(depth, metric)) for depth in depths for metric in metrics)
-    headline = tuple(
-        replace(of(depth, "right"), name=f"{named[depth]}, right") for depth in depths[:1] + depths[1:][-1:]
-    )
-    notes = replies.notes()
-    if unread := sum(row["unread"] for row in rows):
-        notes.append(f"{count(unread)} of {count(len(rows))} answers hold no answer that could be read")
     lead = f"{count(len(rows))} questions about a made-up world ({MECHANISM})."
-    return Found(
-        "hops",
-        VERSION,
-        figures,
-        headline,
-        tuple(items),
-        tuple(rows),
-        lead,
-        tuple(notes),
-        replies.missing,
-        replies.aside(),
+    return by_group(
+        "hops", VERSION, named, metrics, of, items=items, rows=rows, lead=lead, replies=replies, unread="answer"
     )

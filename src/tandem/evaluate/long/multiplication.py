@@ -14,7 +14,7 @@ from typing import Any
 from tandem.errors import UserError
 from tandem.evaluate.long import steps, working
 from tandem.evaluate.long.asking import Asked, Asking, Replies, Request, ask, seen
-from tandem.evaluate.long.found import Found, share
+from tandem.evaluate.long.found import Found, by_group, share
 from tandem.evaluate.long.inputs import Inputs
 from tandem.evaluate.long.settings import OPTION, at_least, one_of
 from tandem.evaluate.long.steps import Chain
@@ -206,26 +206,21 @@ def _found(
     lines = tuple(Series(_METRICS[m], digits, tuple(100 * of(size, m).value for size in sizes)) for m in metrics)
     curve = Curve("multiplication: right over size", "digits of both numbers together", "right, %", lines)
     items: list[Item] = [table, *([curve] if len(sizes) > 1 else []), *tables, *_examples(rows, prompts)]
-    figures = tuple((size, of(size, metric)) for size in sizes for metric in metrics)
-    headline = tuple(
-        replace(of(size, "right"), name=f"multiplication {size}, right") for size in sizes[:1] + sizes[1:][-1:]
-    )
-    notes = replies.notes()
-    if unread := sum(row["unread"] for row in rows):
-        notes.append(f"{count(unread)} of {count(len(rows))} answers hold no product that could be read")
     lead = f"{count(len(rows))} products of {len(sizes)} sizes."
-    return Found(
+    named = {size: size for size in sizes}
+    found = by_group(
         "multiplication",
         VERSION,
-        figures,
-        headline,
-        tuple(items),
-        tuple(rows),
-        lead,
-        tuple(notes),
-        replies.missing,
-        replies.aside(),
+        named,
+        metrics,
+        of,
+        items=items,
+        rows=rows,
+        lead=lead,
+        replies=replies,
+        unread="product",
     )
+    return replace(found, headline=tuple(replace(one, name=f"multiplication {one.name}") for one in found.headline))
 
 
 def _examples(rows: Sequence[Mapping[str, Any]], prompts: Mapping[str, str], n: int = 3) -> list[Example]:
