@@ -13,7 +13,7 @@ quickstart: $(VENV)/.quickstart $(VENV)/.embedded
 	$(BIN)/tandem quickstart
 
 test: $(VENV)/.test $(VENV)/.embedded
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/.test $(VENV)/.embedded
 	$(BIN)/pytest -m slow

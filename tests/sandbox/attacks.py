@@ -87,7 +87,7 @@ def next_is_right(sandbox: Sandbox, lost: int) -> None:
     """Assert that the same warm process still tells right from wrong."""
     right, wrong = (sandbox.submit(program, ADDS_ONE).result(timeout=60) for program in (RIGHT, WRONG))
     assert (right.outcome, wrong.outcome) == ("passed", "failed"), (right.text, wrong.text)
-    assert sandbox.lost == lost, "the warm process was lost"
+    assert sandbox.lost == lost, sandbox.losses
 
 
 def facts() -> dict:

@@ -41,7 +41,14 @@ def started_by(parent):
 
 
 def warm_processes(parent):
-    return [p for p in started_by(parent) if b"tandem.sandbox" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    return {p for p in started_by(parent) if b"tandem.sandbox" in Path(f"/proc/{p}/cmdline").read_bytes()}
+
+
+@pytest.fixture
+def own():
+    """The warm processes that a test itself has started and that are there."""
+    others = warm_processes(os.getpid())
+    return lambda: warm_processes(os.getpid()) - others
 
 
 @pytest.fixture
@@ -58,37 +65,37 @@ def test_a_right_program_passes_and_a_wrong_one_says_what_it_returned(sandbox):
     assert (first.number, first.input, first.output, first.expected) == (1, "f(2)", "2", "3")
 
 
-def test_a_lost_warm_process_is_started_again_and_its_job_run_once_more(sandbox):
+def test_a_lost_warm_process_is_started_again_and_its_job_run_once_more(sandbox, own):
     assert sandbox.submit(RIGHT, ADDS_ONE).result().passed
     waiting = sandbox.submit(SLOW, ADDS_ONE)
     time.sleep(0.2)
-    for number in warm_processes(os.getpid()):
+    for number in own():
         with contextlib.suppress(ProcessLookupError):  # gone with the one before it
             os.kill(number, signal.SIGKILL)
     assert waiting.result(timeout=20).passed
     assert sandbox.lost == 1
 
 
-def test_a_job_that_loses_two_warm_processes_is_no_wrong_answer(sandbox):
+def test_a_job_that_loses_two_warm_processes_is_no_wrong_answer(sandbox, own):
     sandbox.submit(RIGHT, ADDS_ONE).result()
     waiting = sandbox.submit("import time\ntime.sleep(3)\n" + RIGHT, ADDS_ONE)
     deadline = time.monotonic() + 20
     while not waiting.done() and time.monotonic() < deadline:
         time.sleep(0.3)
-        for number in warm_processes(os.getpid()):
+        for number in own():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
     assert waiting.result().outcome == "infrastructure"
     assert sandbox.submit(RIGHT, ADDS_ONE).result().passed
 
 
-def test_closing_leaves_no_process():
+def test_closing_leaves_no_process(own):
     sandbox = Sandbox(workers=2)
     for verdict in [sandbox.submit(RIGHT, ADDS_ONE) for _ in range(4)]:
         assert verdict.result().passed
-    assert warm_processes(os.getpid())
+    assert own()
     sandbox.close()
-    assert not warm_processes(os.getpid())
+    assert not own()
     with pytest.raises(Failure, match="closed"):
         sandbox.submit(RIGHT, ADDS_ONE)
 

@@ -89,8 +89,13 @@ class Sandbox:
         self._turn = itertools.count()
         self._closed = False
         self._process = os.getpid()
-        self.lost = 0
-        """Warm processes lost so far."""
+        self.losses: list[str] = []
+        """Warm processes lost so far: how, each."""
+
+    @property
+    def lost(self) -> int:
+        """How many warm processes were lost so far."""
+        return len(self.losses)
 
     # ── what it does ──
 
@@ -202,8 +207,9 @@ class Sandbox:
                     future.set_result(warm[job.large].do(job))
                     break
                 except Lost as error:
-                    self.lost += 1
-                    self._end(warm.pop(job.large))
+                    gone = warm.pop(job.large)
+                    self._end(gone)
+                    self.losses.append(f"{error} (status {gone.status})")
                     if attempt == 2 or self._closed:
                         future.set_exception(error)
                         break

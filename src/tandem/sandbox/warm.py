@@ -148,6 +148,8 @@ class Warm:
                     if not message:
                         raise Lost("the warm process ended in the middle of a run")
                     told = json.loads(message)
+                    if "failed" in told:
+                        raise Lost(f"the warm process failed: {told['failed']}")
                     poll.unregister(self._control)
                     continue
                 part = os.read(handle, 1 << 16)
@@ -163,6 +165,11 @@ class Warm:
         """End it and all it runs, at once."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+
+    @property
+    def status(self) -> int | None:
+        """How it ended; None while it lives."""
+        return self._process.poll()
 
     def close(self) -> None:
         """End it: closing the channel is enough, a signal makes sure."""

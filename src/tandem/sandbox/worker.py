@@ -107,10 +107,15 @@ class Worker:
             if not message:
                 break
             request = json.loads(message)
-            told = self._run(request, handles)
+            try:
+                told = self._run(request, handles)
+            except Exception as error:
+                told = {"failed": f"{type(error).__name__}: {error}"}
             try:
                 self._control.send(json.dumps(told).encode())
             except OSError:
+                break
+            if "failed" in told:
                 break
         self._scratch.remove()
 
