@@ -123,7 +123,11 @@ def test_a_file_without_questions_is_an_error(tmp_path, data):
 
 @pytest.mark.parametrize(
     ("name", "data"),
-    [("q.jsonl.gz", b"not gzip"), ("q.jsonl.gz", gzip.compress(b'{"question": "?"}', mtime=0)[:-9]), ("q.jsonl", b"\xff\xfe")],
+    [
+        ("q.jsonl.gz", b"not gzip"),
+        ("q.jsonl.gz", gzip.compress(b'{"question": "?"}', mtime=0)[:-9]),
+        ("q.jsonl", b"\xff\xfe"),
+    ],
 )
 def test_a_file_that_cannot_be_read_says_so(tmp_path, name, data):
     (tmp_path / name).write_bytes(data)

@@ -224,6 +224,20 @@ def test_options_stand_in_every_prompt_of_a_choice():
         assert text.count("(A) In Brell\n(B) In Karo\n(C) In Tolk") == 1, text[-400:]
 
 
+def test_options_stand_in_the_prompt_of_a_query_too():
+    chains = sampled(chain(BRELL, answer="A"), chain("x.", answer="B"), chain("y.", answer="C"))
+    rules = (chains, CHECKS[1], SAYS[1], ends("\nSQL:", " SELECT town FROM born"), ends("\nAnswer:", " B"))
+    tables = Shelf({"SELECT": "town: Karo"}, language="sql")
+    record, lm = edited(
+        *rules, question=CHOICE, editing=Editing(samples=3, gate=Gate("always")), sources=[tables],
+        asking=Asking(shipped("letter", 6)),
+    )  # fmt: skip
+    assert tables.asked == ["SELECT town FROM born"]
+    (asked,) = [text for text in prompts(lm) if text.endswith("\nSQL:")]
+    assert "\nOptions: (A) In Brell (B) In Karo (C) In Tolk\n" in asked
+    assert record.right == 1
+
+
 def test_labels_are_named_where_the_answer_is_written():
     chains = sampled(*(chain(BRELL, answer=label) for label in CLAIM.choices))
     _, lm = edited(

@@ -20,6 +20,7 @@ from tandem.errors import Unsupported, UserError
 from tandem.reason.asking import together
 from tandem.reason.chains import Asking
 from tandem.reason.editing import Editing
+from tandem.reason.kinds import listed
 from tandem.reason.looking_up import look_up
 from tandem.reason.plain import self_consistency, voted
 from tandem.reason.running import Record
@@ -55,8 +56,9 @@ async def calibrated(
         raise Unsupported(problem, where=lm.name, remedy="take another model, or another method")
     found = await self_consistency(question, lm, asking, settings.samples, settings.temperature)
     own = [source.about(question) for source in sources]
+    n, among = settings.fetch, listed(question)
     each = await together(
-        look_up(text, own, lm, settings.writer, top=settings.fetch, fetch=settings.fetch) for text in found.best.steps
+        look_up(text, own, lm, settings.writer, top=n, fetch=n, options=among) for text in found.best.steps
     )
     findings = tuple(dict.fromkeys(finding for evidence in each for finding in evidence.findings))
     made = voted(found)

@@ -21,7 +21,7 @@ from tandem.errors import UserError
 from tandem.reason.asking import Exchange, one_line, together
 from tandem.reason.chains import Asking, finish, go_on
 from tandem.reason.editing import Edited, Editing, concluded, decided, doubtful, require, sentence
-from tandem.reason.kinds import shown
+from tandem.reason.kinds import listed, shown
 from tandem.reason.looking_up import look_up, passages
 from tandem.reason.plain import self_consistency, voted
 from tandem.trace import note, step
@@ -95,7 +95,16 @@ async def correct(
     with step("correct", sentence=text):
         need = f"{question.text} {text}" if settings.target == "question" else text
         target = None if settings.target == "source" else need
-        found = await look_up(text, sources, lm, settings.writer, target=target, top=settings.top, fetch=settings.fetch)
+        found = await look_up(
+            text,
+            sources,
+            lm,
+            settings.writer,
+            target=target,
+            top=settings.top,
+            fetch=settings.fetch,
+            options=listed(question),
+        )
         if found.lacking:
             edit = Edited(text, found.lacking)
         else:

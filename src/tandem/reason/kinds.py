@@ -73,6 +73,12 @@ def options(question: Question) -> str:
     return f"{shown(question)}\n" if of(question).name == "letter" else ""
 
 
+def listed(question: Question) -> str:
+    """Its options on one line; nothing where it has none."""
+    kept = enumerate(question.choices) if of(question).name == "letter" else ()
+    return " ".join(f"({letter(i)}) {_one_line(choice)}" for i, choice in kept)
+
+
 def letter(place: int) -> str:
     """The letter of an option."""
     return chr(ord("A") + place)

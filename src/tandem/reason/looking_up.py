@@ -33,8 +33,10 @@ LONGEST = 1500
 class QueryWriter(Protocol):
     """Turns a need into a query of a source's language."""
 
-    async def write(self, need: str, source: Source, lm: LM, refused: tuple[str, str] | None = None) -> str:
-        """The query."""
+    async def write(
+        self, need: str, source: Source, lm: LM, refused: tuple[str, str] | None = None, options: str = ""
+    ) -> str:
+        """The query; `options` are those of the question that the need is a part of."""
         ...
 
 
@@ -68,10 +70,14 @@ async def look_up(
     target: str | None = None,
     top: int = 3,
     fetch: int = 10,
+    options: str = "",
 ) -> Evidence:
-    """The `top` findings for a need out of `fetch` of each source, ranked against `target` (None: as they come)."""
+    """The `top` findings for a need out of `fetch` of each source, ranked against `target` (None: as they come).
+
+    `options` are the question's, for whoever writes queries.
+    """
     with step("look up", need=need):
-        each = await together(_ask(need, source, lm, writer, fetch) for source in sources)
+        each = await together(_ask(need, source, lm, writer, fetch, options) for source in sources)
         pool = _without_repeats([found for findings, _ in each for found in findings])
         best = pool if target is None else ranked(pool, target)
         outcomes = tuple((source.name, how) for source, (_, how) in zip(sources, each, strict=True))
@@ -79,13 +85,15 @@ async def look_up(
         return Evidence(tuple(best[:top]), outcomes)
 
 
-async def _ask(need: str, source: Source, lm: LM, writer: QueryWriter, limit: int) -> tuple[tuple[Finding, ...], str]:
+async def _ask(
+    need: str, source: Source, lm: LM, writer: QueryWriter, limit: int, options: str
+) -> tuple[tuple[Finding, ...], str]:
     """One source's findings and its outcome; its failure is an outcome, too."""
     refused: tuple[str, str] | None = None
     for _ in range(2):
         with step("ask source", source=source.name, language=source.language):
             try:
-                query = await writer.write(need, source, lm, refused)
+                query = await writer.write(need, source, lm, refused, options)
                 note(query=query)
                 if not query:
                     outcome("no-query")

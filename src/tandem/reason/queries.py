@@ -25,14 +25,16 @@ class Prompted:
     seed: int = 0
     """Seed of the sampling."""
 
-    async def write(self, need: str, source: Source, lm: LM, refused: tuple[str, str] | None = None) -> str:
+    async def write(
+        self, need: str, source: Source, lm: LM, refused: tuple[str, str] | None = None, options: str = ""
+    ) -> str:
         """A query for what is needed; after one that was `refused`, given with the engine's message, another one.
 
         Empty where the model writes none. Raises SourceFailed where the source cannot tell what it holds.
         """
         if source.language == "text":
             return one_line(need)
-        laid = laid_out(source.language, need, source.describe(), refused=refused)
+        laid = laid_out(source.language, need, source.describe(), refused=refused, options=options)
         shots = [
             Exchange(f"Need: {asked}", query) for language, asked, query in self.examples if language == source.language
         ]

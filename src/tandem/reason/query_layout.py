@@ -4,6 +4,7 @@
     Schema: …                         what the source holds, a line for each table or predicate
     - :P17: birthplace: …
     Need: Where was Ada born?         what is needed: a question, or a step of a chain
+    Options: (A) Rome (B) Paris       those of the question that the need is a part of, where it has some
     Names: Ada = :Q36                 things of the source that are named in it, where they have been linked
     SPARQL: SELECT …                  the cue, and the query
 
@@ -52,6 +53,7 @@ def laid_out(
     names: Sequence[tuple[str, str]] = (),
     refused: tuple[str, str] | None = None,
     parts: int = PARTS,
+    options: str = "",
 ) -> Laid:
     """The prompt for a query in `language`; `names` are (name, what a query calls it), `refused` a query and its error.
 
@@ -61,6 +63,8 @@ def laid_out(
     asked = f"Need: {one_line(need)}"
     if language == "text":
         return Laid(_WORDS, asked, cue)
+    if options:
+        asked += f"\nOptions: {options}"
     if names:
         asked += "\nNames: " + "; ".join(f"{one_line(name)} = {called(thing)}" for name, thing in names)
     given = f"{schema_text(schema, need, parts)}\n{asked}" if schema is not None and parts else asked

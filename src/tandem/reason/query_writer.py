@@ -45,11 +45,16 @@ class QueryModel:
     max_tokens: int = LONGEST
     """Longest query."""
 
-    async def write(self, need: str, source: Source, lm: LM, refused: tuple[str, str] | None = None) -> str:
-        """A query for what is needed; after one that was `refused`, given with the engine's message, another one."""
+    async def write(
+        self, need: str, source: Source, lm: LM, refused: tuple[str, str] | None = None, options: str = ""
+    ) -> str:
+        """A query for what is needed; after one that was `refused`, given with the engine's message, another one.
+
+        Options are shown to a prompted model only: a tuned one is asked as it was trained, on needs without them.
+        """
         tuned = self.models.get(source.language)
         if tuned is None:
-            return await self.otherwise.write(need, source, lm, refused)
+            return await self.otherwise.write(need, source, lm, refused, options)
         note(writer=tuned.name)
         names: Sequence[tuple[str, str]] = ()
         if self.link is not None and source.language == "sparql":

@@ -88,7 +88,7 @@ async def react(
             if turn.action == "finish":
                 answer = kind.read(turn.argument, question)
                 return _made(answer, thoughts, used, "answered" if answer else "unparsed", n, repaired)
-            observation = await _observe(turn, lm, own, acting, page, used)
+            observation = await _observe(turn, question, lm, own, acting, page, used)
             note(observation=observation)
             written += (
                 f"{turn.thought}\nAction {n}: {turn.action}[{turn.argument}]\n"
@@ -182,12 +182,13 @@ def _first_line(text: str) -> str:
 
 
 async def _observe(
-    turn: _Turn, lm: LM, sources: Sequence[Source], acting: Acting, page: _Page, used: list[Finding]
+    turn: _Turn, question: Question, lm: LM, sources: Sequence[Source], acting: Acting, page: _Page, used: list[Finding]
 ) -> str:
     """What the action shows."""
     asked = turn.argument
     if turn.action == "search" and asked:
-        found = await look_up(asked, sources, lm, acting.writer, target=asked, top=acting.fetch, fetch=acting.fetch)
+        n, among = acting.fetch, kinds.listed(question)
+        found = await look_up(asked, sources, lm, acting.writer, target=asked, top=n, fetch=n, options=among)
         if found.lacking:
             return f"Nothing found for {asked}." if found.lacking == "no-evidence" else "The sources did not answer."
         page.findings, page.word = found.findings, ""

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from tandem.reason.asking import Exchange, one_line, together
 from tandem.reason.chains import Asking, finish
 from tandem.reason.editing import Edited, Editing, concluded, decided, doubtful, require, sentence
-from tandem.reason.kinds import options, shown
+from tandem.reason.kinds import listed, options, shown
 from tandem.reason.looking_up import look_up, passages
 from tandem.reason.plain import self_consistency, voted
 from tandem.trace import note, step
@@ -56,7 +56,14 @@ async def verify(
         note(question=check)
         target = {"question": check, "sentence": text, "source": None}[settings.target]
         found = await look_up(
-            check, sources, lm, settings.writer, target=target, top=settings.top, fetch=settings.fetch
+            check,
+            sources,
+            lm,
+            settings.writer,
+            target=target,
+            top=settings.top,
+            fetch=settings.fetch,
+            options=listed(question),
         )
         if found.lacking:
             edit = Edited(text, found.lacking)
