@@ -33,12 +33,13 @@ from tandem.reason import demonstrations, kinds
 from tandem.reason.agreement import Gate
 from tandem.reason.calibrated import fitted, uncalibrated
 from tandem.reason.chains import Asking
+from tandem.reason.figures import bleus
 from tandem.reason.methods import Settings
 from tandem.reason.running import LACKING, Record
 from tandem.recipes import published
 from tandem.results import Table
 from tandem.sources.recorded import Recorded, Recorder
-from tandem.stats import Interval, mean
+from tandem.stats import Interval
 from tandem.store import Store
 
 LABEL = "Another model than the published ones: the direction can be compared, the figures cannot."
@@ -92,14 +93,6 @@ def arms(given: Set, shots: int, options: argparse.Namespace, recorder: Recorder
 
 
 # ── What is measured besides ────────────────────────────────────────────────────────────────────────────────────────
-
-
-def bleus(records: Sequence[Record]) -> dict[str, Interval]:
-    """Corpus BLEU, and the mean of lower-cased sentence BLEU that the published figures are; on 0 to 100."""
-    kept = [r for r in records if r.right is not None]
-    said, wanted = [r.answer.text for r in kept], [list(r.question.answers) for r in kept]
-    sentences = bleu(said, wanted, lowercase=True).sentences()
-    return {"corpus": bleu(said, wanted).corpus(), "mean_sentence": mean([float(x) for x in sentences])}
 
 
 def sentence_bleus(records: Sequence[Record]) -> list[float | None]:
@@ -169,8 +162,10 @@ def told(name: str, shots: int, found: Mapping[str, Sequence[Record]]) -> tuple[
         facts["published"].setdefault("calibrated", "")
         tables.append(_calibrated(title, facts["calibrator"], facts["published"]["calibrated"]))
     if name == "fetaqa":
+        scored = {arm: both for arm, records in found.items() if (both := bleus(records))}
         facts["bleu"] = {
-            arm: bleus(records) for arm, records in found.items() if any(r.right is not None for r in records)
+            arm: {"corpus": both["corpus BLEU"], "mean_sentence": both["mean sentence BLEU"]}
+            for arm, both in scored.items()
         }
         base = sentence_bleus(found[REFERENCE])
         facts["bleu_minus"] = {}

@@ -161,7 +161,12 @@ def _write(folder: Run, options: argparse.Namespace, facts: Mapping[str, Any], r
     of = {record.question.id: record for record in [*records, *told.records]}
     lines = [json.dumps(of[id].to_json(), ensure_ascii=False) for id in sorted(of)]
     write_whole(options.out / ITEMS, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
-    figured = (figures.accuracy(told.records), figures.token_f1(told.records), figures.auc(told.records))
+    figured = (
+        figures.accuracy(told.records),
+        figures.token_f1(told.records),
+        *(figures.figure(name, found, "") for name, found in figures.bleus(told.records).items()),
+        figures.auc(told.records),
+    )
     table = Table(
         "Figures", figures.COLUMNS, told.rows, " ".join(filter(None, (figures.NOTE, told.note, told.warning)))
     )
@@ -187,6 +192,9 @@ def _tell(options: argparse.Namespace, told: _Measured, records: Sequence[Record
 
     if told.rows:
         print(markdown(Table("Figures", figures.COLUMNS, told.rows)))
+    if bleus := figures.bleus(told.records):
+        shown = tuple((name, figures.figure(name, found, "")) for name, found in bleus.items())
+        print(markdown(Table("BLEU", ("score", "0 to 100"), shown)))
     if told.note:
         print(told.note)
     for what, counts in figures.summary(told.records).items():

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tandem.metrics.coverage import auc_over_coverage
+from tandem.metrics.translation import bleu
 from tandem.reason import kinds
 from tandem.reason.running import LACKING, Record
 from tandem.results import Cell, Example, Figure, Section, Table
@@ -47,6 +48,22 @@ def token_f1(records: Sequence[Record]) -> Figure | None:
     """Token F1 of short answers."""
     scores = [record.f1 for record in records if record.f1 is not None]
     return figure("token F1", bootstrap(scores)) if scores else None
+
+
+def bleus(records: Sequence[Record]) -> dict[str, Interval]:
+    """Of answers that are sentences: corpus BLEU, and the mean of lower-cased sentence BLEU; both on 0 to 100.
+
+    Published figures are of either kind; one must not be read as the other. Empty without such answers.
+    """
+    kept = [r for r in records if r.right is not None and kinds.of(r.question).name == "sentence"]
+    if not kept:
+        return {}
+    said, wanted = [r.answer.text for r in kept], [list(r.question.answers) for r in kept]
+    sentences = bleu(said, wanted, lowercase=True).sentences()
+    return {
+        "corpus BLEU": bleu(said, wanted).corpus(),
+        "mean sentence BLEU": bootstrap([float(each) for each in sentences]),
+    }
 
 
 def auc(records: Sequence[Record]) -> Figure | None:
