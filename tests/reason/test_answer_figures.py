@@ -1,12 +1,13 @@
 from dataclasses import replace
 
 import pytest
+import sacrebleu
 from reasoning_sample import CLAIM, LAMP
 
 from tandem.reason import figures
 from tandem.reason.running import Record
 from tandem.trace import Step
-from tandem.types import Answer
+from tandem.types import Answer, Question
 
 
 def record(answer, *, question=LAMP, outcome="answered", confidence=None, trace=None, **facts):
@@ -72,6 +73,18 @@ def test_fixed_and_broken_count_what_was_looked_at_again():
     ]
     assert figures.edited(rows) == {"looked at again": 4, "fixed": 1, "broken": 1, "changed, still wrong": 1}
     assert figures.row("m", rows)[4] == "1 / 1 of 4"
+
+
+def test_sentences_have_both_kinds_of_bleu_and_other_answers_none():
+    asked = Question("s", "Where was she born?", ("Mira Tal was born in Karo on Zell.",), meta={"answer": "sentence"})
+    said = [record(text, question=asked) for text in ("Mira Tal was born in Karo on Zell.", "She was born in Tolk.")]
+    found = figures.bleus([*said, record("Karo")])
+    lowered = [text.lower() for text in (said[0].answer.text, said[1].answer.text)]
+    each = [sacrebleu.sentence_bleu(text, [asked.answers[0].lower()]).score for text in lowered]
+    assert found["mean sentence BLEU"].value == pytest.approx(sum(each) / 2)
+    whole = sacrebleu.corpus_bleu([each.answer.text for each in said], [[asked.answers[0]] * 2])
+    assert found["corpus BLEU"].value == pytest.approx(whole.score)
+    assert figures.bleus([record("Karo")]) == {}
 
 
 def test_a_score_over_several_kinds_of_answers_is_called_a_score():
