@@ -36,6 +36,11 @@ def test_normalising_twice_changes_nothing(text):
     assert normalise_answer(normalise_answer(text)) == normalise_answer(text)
 
 
+@pytest.mark.parametrize("text", ["C:\u0327", "J\u030c", "\u037e", "\u212a", "\u0130"])
+def test_normalising_twice_changes_nothing_where_marks_meet_late(text):
+    assert normalise_answer(normalise_answer(text)) == normalise_answer(text)
+
+
 def test_an_accent_counts_however_it_is_encoded():
     assert normalise_answer("e\u0301lan") == normalise_answer("\u00e9lan") != normalise_answer("elan")
 

@@ -41,14 +41,14 @@ def started_by(parent):
 
 
 def warm_processes(parent):
-    return {p for p in started_by(parent) if b"tandem.sandbox" in Path(f"/proc/{p}/cmdline").read_bytes()}
+    return [p for p in started_by(parent) if b"tandem.sandbox" in Path(f"/proc/{p}/cmdline").read_bytes()]
 
 
 @pytest.fixture
 def own():
     """The warm processes that a test itself has started and that are there."""
     others = warm_processes(os.getpid())
-    return lambda: warm_processes(os.getpid()) - others
+    return lambda: [p for p in warm_processes(os.getpid()) if p not in others]
 
 
 @pytest.fixture

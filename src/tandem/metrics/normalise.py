@@ -21,10 +21,11 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 def normalise_answer(answer: str) -> str:
     """An answer in SQuAD's normal form: lower case, no ASCII punctuation, no articles, single spaces.
 
-    The rule of the SQuAD evaluation (Rajpurkar et al. 2016, §6.1), after Unicode NFC.
+    The rule of the SQuAD evaluation (Rajpurkar et al. 2016, §6.1), in Unicode NFC.
     """
     folded = unicodedata.normalize("NFC", answer).lower().translate(_PUNCTUATION)
-    return " ".join(_ARTICLES.sub(" ", folded).split())
+    composed = unicodedata.normalize("NFC", folded)  # what lower case and punctuation kept apart: `c:` and a cedilla
+    return " ".join(_ARTICLES.sub(" ", composed).split())
 
 
 def answer_form(answer: str) -> str:
