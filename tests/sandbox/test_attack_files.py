@@ -12,7 +12,9 @@ READ_ONLY = r"PermissionError|OSError: \[Errno 30\]"
 
 ATTACKS = {
     "it reads a file in the temporary folder": Attack("open($PLANTED).read()", GONE),
-    "it writes to a file in the temporary folder": Attack("open($PLANTED, 'a').write('x')", GONE + "|Read-only file system"),
+    "it writes to a file in the temporary folder": Attack(
+        "open($PLANTED, 'a').write('x')", GONE + "|Read-only file system"
+    ),
     "it lists the temporary folder": Attack("assert os.listdir('/tmp')", GONE),
     "it reads the home folder": Attack("os.listdir($HOME)", GONE),
     "it reads passwords and users": Attack("any_of(lambda: open('/etc/shadow'), lambda: open('/etc/passwd'))", GONE),
