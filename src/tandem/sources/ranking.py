@@ -8,7 +8,6 @@ For cards, a page's or a question's passages, what several sources found. Words 
 from __future__ import annotations
 
 import math
-from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
@@ -23,15 +22,13 @@ class Ranking:
 
     def __init__(self, texts: Iterable[str], splitting: Splitting = PLAIN) -> None:
         self._splitting = splitting
-        self._where: dict[str, array[int]] = defaultdict(lambda: array("I"))
-        self._often: dict[str, array[int]] = defaultdict(lambda: array("I"))
-        self._lengths = array("I")
+        self._where: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self._lengths: list[int] = []
         for n, text in enumerate(texts):
-            counted = Counter(words(text, splitting))
-            self._lengths.append(counted.total())
-            for word, often in counted.items():
-                self._where[word].append(n)
-                self._often[word].append(often)
+            found = words(text, splitting)
+            self._lengths.append(len(found))
+            for word, often in Counter(found).items():
+                self._where[word].append((n, often))
         self._mean = sum(self._lengths) / len(self._lengths) if self._lengths else 1.0
 
     def __len__(self) -> int:
@@ -45,7 +42,7 @@ class Ranking:
                 continue
             where = self._where[word]
             rarity = math.log(1 + (len(self) - len(where) + 0.5) / (len(where) + 0.5))
-            for n, often in zip(where, self._often[word], strict=True):
+            for n, often in where:
                 norm = K1 * (1 - B + B * self._lengths[n] / (self._mean or 1.0))
                 scores[n] += rarity * often * (K1 + 1) / (often + norm)
         return sorted(scores.items(), key=lambda item: (-item[1], item[0]))[: max(0, most)]

@@ -60,7 +60,8 @@ class Splitting:
 def words(text: str, splitting: Splitting = Splitting()) -> list[str]:
     """The words of a text, in no particular order where a script has no spaces."""
     if text.isascii():
-        return [term(word, splitting) for word in _ASCII.findall(text.lower())]
+        found = _ASCII.findall(text.lower())
+        return [word[:LONGEST] for word in found] if splitting.stem == "none" else [term(w, splitting) for w in found]
     points, _ = code_points([text], splitting)
     starts, lengths = spans(points, splitting)
     return [
