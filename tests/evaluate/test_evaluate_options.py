@@ -47,6 +47,13 @@ def test_a_number_that_means_nothing_is_refused_by_the_options_name(tmp_path, ca
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("task", ["alpaca_eval", "mt_bench", "hops"])
+def test_tasks_that_are_asked_once_refuse_several_samples(tmp_path, capsys, task):
+    given = ["evaluate", "--tasks", task, "--model", "scripted:none.toml", "--out", str(tmp_path / "run")]
+    assert main([*given, "--samples-per-task", "2", "--temperature", "1"]) == 2
+    assert f"--samples-per-task: {task} is asked once, not 2 times" in capsys.readouterr().err
+
+
 def test_a_task_whose_items_are_not_looked_for_in_training_text_says_so(tmp_path, capsys):
     """Not found would otherwise read as not contained."""
     (tmp_path / "text.txt").write_text("Something.")

@@ -63,6 +63,9 @@ def run(options: argparse.Namespace) -> int:
     needs_folder(options)
     if options.n < 1:
         raise UserError(f"is {options.n}", where="--samples-per-task", remedy="give at least 1")
+    if options.n > 1 and (others := [name for name in names if name in JUDGED or name in LONG]):
+        problem = f"{others[0]} is asked once, not {options.n} times"
+        raise UserError(problem, where="--samples-per-task", remedy=f"several samples are for {', '.join(CODE)}")
     sampling = sampling_of(options)
     if options.n > 1 and sampling.temperature == 0:
         print("at temperature 0 all samples of a task are the same; try --temperature 0.2", file=sys.stderr)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from tandem.cli.asking import sampling_of
 from tandem.cli.evaluating import Part
-from tandem.errors import UserError
 from tandem.evaluate import long
 
 if TYPE_CHECKING:
@@ -38,9 +37,6 @@ class LongTask:
 
 def task(name: str, options: argparse.Namespace) -> LongTask:
     """The task of a name, its data read and checked."""
-    if options.n != 1:
-        remedy = "leave it out: these tasks take one answer"
-        raise UserError(f"{name} is asked once, not {options.n} times", where="--samples-per-task", remedy=remedy)
     asked = [each.strip() for each in options.tasks.split(",")]
     inputs = long.Inputs(tuple(options.data), options.limit, options.shots)
     return LongTask(long.load(name, inputs, options.settings, asked), options, chat=options.chat)
