@@ -64,7 +64,7 @@ def test_no_shipped_example_is_an_item_of_a_benchmark_or_shares_13_words_in_a_ro
                 [
                     d.question.text,
                     *d.question.context,
-                    *(f"{w.text} {w.question} {w.passage} {w.checked}" for w in d.steps),
+                    *(f"{w.text} {w.question} {w.passage} {w.checked} {w.page}" for w in d.steps),
                 ]
             ),
         )
@@ -110,6 +110,7 @@ def test_examples_of_ones_own_need_a_question_and_an_answer_and_steps_may_be_sen
         GOOD | {"steps": "one"},
         GOOD | {"steps": [{"txt": "x"}]},
         GOOD | {"steps": [{"text": "x", "passage": 3}]},
+        GOOD | {"steps": [{"text": "x", "passage": "y", "page": "z"}]},
         GOOD | {"anwser": "x"},
         GOOD | {"choices": ["x", "y"]},
         GOOD | {"kind": "label"},

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from reasoning_sample import CHOICE, CLAIM, LAMP, WROTE, Shelf, answered, chain, ends, model, named, prompts, sampled
 
@@ -205,8 +207,15 @@ def test_options_stand_in_every_prompt_of_a_choice():
 
 def test_a_worked_example_is_written_as_turns_that_end():
     written = trajectory(shipped("short", 1)[0])
-    assert [line.partition(":")[0] for line in written.splitlines()][-2:] == ["Thought 3", "Action 3"]
+    assert [line.partition(":")[0] for line in written.splitlines()][-2:] == ["Thought 4", "Action 4"]
     assert written.endswith("finish[Vimmerby]")
+
+
+def test_worked_examples_show_every_action_already_with_one():
+    written = trajectory(shipped("short", 1)[0])
+    assert re.findall(r"Action \d: (\w+)\[", written) == ["search", "search", "lookup", "finish"]
+    page, found = re.findall(r"Observation [23]: (.+)", written)
+    assert "Vimmerby" not in page and found.startswith("(Result 1 / 1) Astrid Lindgren was born")
 
 
 def test_a_model_without_prefill_may_write_the_label_again():

@@ -40,6 +40,10 @@ class Worked:
     """What one would find."""
     checked: str = ""
     """The sentence as the passage supports it."""
+    page: str = ""
+    """What one would read first, where the passage stands further down."""
+    word: str = ""
+    """What one would look for in the page then."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +132,12 @@ def _demonstration(row: Any, where: str) -> Demonstration:
 def _worked(step: Any, where: str) -> Worked:
     if isinstance(step, str):
         step = {"text": step}
-    if not isinstance(step, dict) or set(step) - {"text", "question", "passage", "checked"}:
-        raise UserError("is not a step", where=where, remedy="give text, question, passage, checked")
-    rest = {name: _text(step, name, where) for name in ("question", "passage", "checked") if name in step}
+    names = ("question", "passage", "checked", "page", "word")
+    if not isinstance(step, dict) or set(step) - {"text", *names}:
+        raise UserError("is not a step", where=where, remedy=f"give text, {', '.join(names)}")
+    rest = {name: _text(step, name, where) for name in names if name in step}
+    if ("page" in rest) != ("word" in rest):
+        raise UserError("has one of `page` and `word`", where=where, remedy="give both, or none")
     return Worked(_text(step, "text", where), **rest)
 
 

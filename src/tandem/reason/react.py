@@ -208,17 +208,28 @@ async def _observe(
 
 
 def trajectory(d: Demonstration) -> str:
-    """A worked example as turns: each step is looked up, then the answer given."""
-    parts, n = [], 0
-    for n, worked in enumerate((w for w in d.steps if w.passage), 1):
-        begun = "" if n == 1 else f"Thought {n}: "
-        parts.append(
-            f"{begun}I need to know: {worked.question}\nAction {n}: search[{worked.question}]\n"
-            f"Observation {n}: {worked.passage}"
-        )
+    """A worked example as turns: each step is looked up, further down its page where that has one; then the answer."""
+    turns: list[tuple[str, str, str]] = []
+    for worked in d.steps:
+        if worked.passage:
+            turns.append(
+                (f"I need to know: {worked.question}", f"search[{worked.question}]", worked.page or worked.passage)
+            )
+        if worked.passage and worked.page:
+            turns.append(
+                (
+                    "It is not said here, perhaps further down.",
+                    f"lookup[{worked.word}]",
+                    f"(Result 1 / 1) {worked.passage}",
+                )
+            )
     said = d.steps[-1].checked or d.steps[-1].text if d.steps else ""
-    parts.append(f"{f'Thought {n + 1}: ' if n else ''}{said}\nAction {n + 1}: finish[{d.answer}]")
-    return "\n".join(parts)
+    lines = [
+        f"Thought {n}: {t}\nAction {n}: {act}\nObservation {n}: {seen}" for n, (t, act, seen) in enumerate(turns, 1)
+    ]
+    last = len(turns) + 1
+    lines.append(f"Thought {last}: {said}\nAction {last}: finish[{d.answer}]")
+    return "\n".join(lines).removeprefix("Thought 1: ")
 
 
 def _made(
