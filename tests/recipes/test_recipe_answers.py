@@ -207,7 +207,7 @@ def test_what_is_told_is_a_worked_edit_and_a_ladder(made):
     table = rungs.items[0]
     assert isinstance(table, Table)
     assert [row[0] for row in table.rows] == ["chance", STANDARD, COT_SC, DOCUMENTS, ORACLE]
-    assert [row[4] for row in table.rows] == [None, "23.1 %", "31.2 %", "36.0 %", "56.8 %"]
+    assert [row[3] for row in table.rows] == [None, "23.1 %", "31.2 %", "36.0 %", "56.8 %"]
     (top,) = ladder.headline(found)
     assert top.chance == found["chance"] and top.n == 16 and "16 questions" in ladder.lead(found)
 
