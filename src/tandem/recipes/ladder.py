@@ -93,7 +93,7 @@ def _ladder(measured: Mapping[str, Any]) -> Table:
     columns = ("method", "exact match", "fixed / broken", "published")
     note = (
         "95 % Wilson intervals. Verify-and-Edit looks steps up in the world's documents; its oracle in the question's "
-        "own evidence, as a search that never errs would. Fixed: wrong before, right after; broken: the other way round. "
+        "own evidence, as a search that never errs would. Fixed: wrong before, right after; broken: the reverse. "
         f"Published: {theirs.title}, with text-davinci-003, other questions."
     )
     return Table("From chance to oracle", columns, tuple(rows), note)
