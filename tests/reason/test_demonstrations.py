@@ -12,7 +12,7 @@ from tandem.lm.scripted import Rule
 from tandem.reason import kinds
 from tandem.reason.chains import Asking
 from tandem.reason.chains import read as read_chain
-from tandem.reason.demonstrations import SETS, read, shipped
+from tandem.reason.demonstrations import SETS, read, shipped, write
 from tandem.reason.plain import cot
 from tandem.types import Completion, Usage
 
@@ -137,3 +137,13 @@ def test_a_model_that_writes_as_the_shipped_examples_do_is_understood():
         chain = read_chain(d.question, Completion(written, "stop", None, Usage(1, 1), "m"))
         assert chain.steps == tuple(w.checked or w.text for w in d.steps)
         assert kinds.of(d.question).same(chain.answer, d.answer)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_written_is_read_again(kind, tmp_path):
+    shown = shipped(kind, 6)
+    write(shown, tmp_path / "shown.jsonl")
+    again = read(tmp_path / "shown.jsonl")
+    assert [replace(d, question=replace(d.question, id="")) for d in again] == [
+        replace(d, question=replace(d.question, id="")) for d in shown
+    ]

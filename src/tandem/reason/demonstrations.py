@@ -78,6 +78,19 @@ def read(file: Path, shots: int | None = None) -> tuple[Demonstration, ...]:
     return found if shots is None else _first(found, shots, str(file))
 
 
+def write(shown: Sequence[Demonstration], file: Path) -> None:
+    """Demonstrations as a file that `read` takes."""
+    rows = []
+    for d in shown:
+        q = d.question
+        row: dict[str, Any] = {"question": q.text, "answer": q.answers[0]}
+        row |= {"steps": [{name: text for name, text in vars(each).items() if text} for each in d.steps]}
+        rest = {"choices": q.choices, "context": q.context, "domains": d.domains}
+        row |= {name: list(texts) for name, texts in rest.items() if texts}
+        rows.append(row | ({"kind": q.meta["answer"]} if "answer" in q.meta else {}))
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
 def _first(found: Sequence[Demonstration], shots: int, where: str) -> tuple[Demonstration, ...]:
     if not 0 <= shots <= len(found):
         raise UserError(f"{shots} demonstrations were asked for", where=where, remedy=f"give 0 to {len(found)}")

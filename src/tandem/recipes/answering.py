@@ -7,9 +7,10 @@ committed whole to a store in the stage's work folder, and nothing in it is aske
 precision and number of threads the stage leaves the same bytes, interrupted or not.
 
 It leaves `answers.json` (figures and worked edits), `items.jsonl` (one line for each method and question, its trace in
-it) and `index`, the documents as a source: `tandem answer QUESTION --source passages:RUN/NN-answers/index`. Where the
-embedded model can't be had it says so and leaves that word. What this does not do: ask a remote model (`tandem answer`
-does), or tell the figures (`ladder`).
+it), `index`, the documents as a source, and `demonstrations.jsonl`, what was shown: `tandem answer QUESTION --source
+passages:RUN/NN-answers/index --demonstrations RUN/NN-answers/demonstrations.jsonl`. Where the embedded model can't be
+had it says so and leaves that word. What this does not do: ask a remote model (`tandem answer` does), or tell the
+figures (`ladder`).
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from tandem.lm.model import BackEnd
 from tandem.lm.rounds import Rounds
 from tandem.lm.scripted import Scripted
 from tandem.metrics.normalise import answer_form
-from tandem.reason import figures
+from tandem.reason import demonstrations, figures
 from tandem.reason.chains import Asking
 from tandem.reason.methods import Settings, named
 from tandem.reason.running import Record, answer_all
-from tandem.recipes.answers import ANSWER_TOKENS, COT_SC, DOCUMENTS, METHODS, ORACLE, STANDARD
+from tandem.recipes.answers import ANSWER_TOKENS, COT_SC, DOCUMENTS, METHODS, ORACLE, SHOWN, STANDARD
 from tandem.recipes.asked import Written
 from tandem.recipes.place import Place, write_json
 from tandem.recipes.sections import Answers
@@ -69,6 +70,7 @@ def answer(place: Place, folder: Path) -> None:
         return
     world = written(place)
     asked, asking = _chosen(place, world)
+    demonstrations.write(asking.demonstrations, folder / SHOWN)
     world.index(folder / "index", f"{place.folder('world').name}/{FILE}")
     backend = _backend(settings, str(place.device))
     with Store(place.work(folder) / "answers.db") as store:

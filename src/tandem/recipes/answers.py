@@ -18,3 +18,5 @@ METHODS: Mapping[str, str] = {
 """Which method each of them is."""
 ANSWER_TOKENS = 16
 """Longest answer without a chain; the world's are names, years and single words."""
+SHOWN = "demonstrations.jsonl"
+"""The file of worked examples that the stage leaves."""

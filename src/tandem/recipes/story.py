@@ -10,6 +10,7 @@ from typing import Any
 
 from tandem.evaluate.perplexity import figure
 from tandem.recipes import ladder, published
+from tandem.recipes.answers import SHOWN
 from tandem.recipes.measuring import AFTER, BEFORE, MAJORITY, MENTIONS
 from tandem.recipes.place import Place
 from tandem.results import Cell, Curve, Example, Figure, Mark, Results, Section, Series, Table, from_json
@@ -321,7 +322,10 @@ def _next_steps(place: Place) -> list[tuple[str, str]]:
         tune = "tandem tune --model {run} --data chat.jsonl --out runs/tuned"
         steps.append(("Tune it further on your own conversations", tune))
     if place.recipe.answers and (index := place.folder("answers") / "index").is_dir():
-        look = f'tandem answer "QUESTION" --source passages:{{run}}/{index.parent.name}/index --explain'
+        stage = f"{{run}}/{index.parent.name}"
+        top = place.recipe.answers.top
+        as_asked = f"--demonstrations {stage}/{SHOWN} --rank source --top {top}"
+        look = f'tandem answer "QUESTION" --source passages:{stage}/index {as_asked} --explain'
         steps.append(("Look something up in the documents yourself", look))
     ask = 'OPENAI_API_KEY=KEY tandem ask --model openai:MODEL "QUESTION"'
     steps.append(("Ask a larger model with your own key", ask))
