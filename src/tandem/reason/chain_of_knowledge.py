@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from tandem.errors import UserError
 from tandem.reason.asking import Exchange, one_line, together
 from tandem.reason.chains import Asking, finish, go_on
-from tandem.reason.editing import Edited, Editing, concluded, decided, doubtful, require, sentence
-from tandem.reason.kinds import listed, shown
-from tandem.reason.looking_up import look_up, passages
+from tandem.reason.editing import Edited, Editing, concluded, decided, doubtful, evidence, require, sentence
+from tandem.reason.kinds import shown
+from tandem.reason.looking_up import passages
 from tandem.reason.plain import self_consistency, voted
 from tandem.trace import note, step
 from tandem.types import LM, Answer, Question, Source
@@ -93,18 +93,8 @@ async def correct(
 ) -> Edited:
     """One step, corrected by what its sources find."""
     with step("correct", sentence=text):
-        need = f"{question.text} {text}" if settings.target == "question" else text
-        target = None if settings.target == "source" else need
-        found = await look_up(
-            text,
-            sources,
-            lm,
-            settings.writer,
-            target=target,
-            top=settings.top,
-            fetch=settings.fetch,
-            options=listed(question),
-        )
+        check = f"{question.text} {text}"
+        found = await evidence(text, question, lm, sources, settings, check=check, sentence=text)
         if found.lacking:
             edit = Edited(text, found.lacking)
         else:

@@ -17,11 +17,11 @@ from tandem.reason import kinds
 from tandem.reason.agreement import Gate, Vote
 from tandem.reason.asking import Exchange, draw, is_chat, prompt
 from tandem.reason.chains import Asking, Chain
-from tandem.reason.looking_up import QueryWriter, Target
+from tandem.reason.looking_up import Evidence, QueryWriter, Target, look_up
 from tandem.reason.plain import says_confident, voted
 from tandem.reason.queries import Prompted
 from tandem.trace import note, step
-from tandem.types import LM, Answer, Finding, Question
+from tandem.types import LM, Answer, Finding, Question, Source
 
 _UNDECIDED = re.compile(
     r"\W*(?:(?:it is |this is |that is )?(?:unknown|not (?:known|stated|given|mentioned|said)|unclear)"
@@ -107,6 +107,22 @@ async def doubtful(question: Question, found: Vote, lm: LM, asking: Asking, sett
         if settings.gate.score not in ("always", "never"):
             note(threshold=settings.gate.limit(found.n))
         return opens
+
+
+async def evidence(
+    need: str, question: Question, lm: LM, sources: Sequence[Source], settings: Editing, *, check: str, sentence: str
+) -> Evidence:
+    """What the sources say to a need; ranked against the `check`ing question or the `sentence`, as it is settled."""
+    return await look_up(
+        need,
+        sources,
+        lm,
+        settings.writer,
+        target={"question": check, "sentence": sentence, "source": None}[settings.target],
+        top=settings.top,
+        fetch=settings.fetch,
+        options=kinds.listed(question),
+    )
 
 
 async def sentence(

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 
 from tandem.reason.asking import Exchange, one_line, together
 from tandem.reason.chains import Asking, finish
-from tandem.reason.editing import Edited, Editing, concluded, decided, doubtful, require, sentence
-from tandem.reason.kinds import listed, options, shown
-from tandem.reason.looking_up import look_up, passages
+from tandem.reason.editing import Edited, Editing, concluded, decided, doubtful, evidence, require, sentence
+from tandem.reason.kinds import options, shown
+from tandem.reason.looking_up import passages
 from tandem.reason.plain import self_consistency, voted
 from tandem.trace import note, step
 from tandem.types import LM, Answer, Question, Source
@@ -54,17 +54,7 @@ async def verify(
         written = await sentence(lm, asking, ASK, shots, _step(question, text), "Check:", settings.sentence_tokens)
         check = written.text or text
         note(question=check)
-        target = {"question": check, "sentence": text, "source": None}[settings.target]
-        found = await look_up(
-            check,
-            sources,
-            lm,
-            settings.writer,
-            target=target,
-            top=settings.top,
-            fetch=settings.fetch,
-            options=listed(question),
-        )
+        found = await evidence(check, question, lm, sources, settings, check=check, sentence=text)
         if found.lacking:
             edit = Edited(text, found.lacking)
         else:
