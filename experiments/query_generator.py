@@ -1,11 +1,13 @@
 """Does an adapter make a small model write queries, and does what it learnt carry over?
 
     python experiments/query_generator.py [--languages sql sparql] [--pairs 160] [--contrasts none margin] [--work DIR]
+                                          [--describe file|source]
 
 Chain-of-Knowledge tunes a writer of queries for each language. Here the embedded model (135 M parameters) is tuned by
 LoRA on pairs of a made-up world, and writes queries before and after, all of them run in the sandbox. Held out apart:
 the things asked about, wordings, relations, and (SQL) table schemas. Figures go to --out, with every query's outcome;
-`mechanism`, not a published figure. Killed and started again with the same --work, it goes on.
+`mechanism`, not a published figure. Killed and started again with the same --work, it goes on. With `--describe source`
+the adapters in WORK/LANGUAGE-CONTRAST/03-train/adapter are ones that `heterogeneous.py --query-model` can ask.
 """
 
 from __future__ import annotations
@@ -42,10 +44,13 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("--languages", nargs="+", choices=["sql", "sparql"], default=["sql", "sparql"], help="adapters to tune")
     add("--contrasts", nargs="+", choices=["none", "listing", "margin"], default=["none"], help="uses of wrong queries")
-    add("--pairs", type=int, default=160, help="to train on, of each language (default: 160)")
+    add("--describe", choices=["file", "source"], default="file", help="schemas: the world's own words, or a source's")
+    add("--pairs", type=int, default=160, help="to train on, of each language; 0 takes all (default: 160)")
     add("--test-pairs", type=int, default=20, help="to measure with, of each split (default: 20)")
     add("--epochs", type=float, default=2.0, help="times each is seen (default: 2)")
     add("--peak", type=float, default=1e-3, help="highest learning rate (default: 1e-3)")
+    add("--context", type=int, default=1024, help="tokens of a row (default: 1,024)")
+    add("--precision", choices=["fp32", "bf16"], default="fp32", help="of the products (default: fp32)")
     add("--facts", type=int, default=2000, help="size of the world (default: 2,000)")
     add("--model", default="embedded", help="embedded or a model's folder (default: embedded)")
     add("--seed", type=int, default=0, help="of pairs, order and adapter (default: 0); the world's is 7")
@@ -57,15 +62,23 @@ def parser() -> argparse.ArgumentParser:
 
 def one(options: argparse.Namespace, world: Path, work: Path, language: Any, contrast: str) -> dict[str, Any]:
     """Tune and measure one adapter."""
-    given = Given(language, world, most=options.pairs, most_test=options.test_pairs, seed=options.seed)
+    given = Given(
+        language,
+        world,
+        describe=options.describe,
+        most=options.pairs,
+        most_test=options.test_pairs,
+        seed=options.seed,
+    )
     job = QueryGenerator(
         options.model,
         given,
         epochs=options.epochs,
         peak=options.peak,
-        context=1024,
+        context=options.context,
         contrast=contrast,
         longest=128,
+        precision=options.precision,
         seed=options.seed,
     )
     out = work / f"{language}-{contrast}"
@@ -78,7 +91,14 @@ def one(options: argparse.Namespace, world: Path, work: Path, language: Any, con
         "contrast": contrast,
         "pairs": json.loads((out / STAGES[0] / "pairs.json").read_text()),
         "rows": json.loads((out / STAGES[2] / "packing.json").read_text()),
-        "settings": {"lora": job.lora, "epochs": job.epochs, "peak": job.peak, "context": job.context},
+        "settings": {
+            "lora": job.lora,
+            "epochs": job.epochs,
+            "peak": job.peak,
+            "context": job.context,
+            "precision": job.precision,
+            "describe": given.describe,
+        },
         "loss": json.loads((out / STAGES[2] / "history.json").read_text())["loss"],
         "writers": {name: told(scored) for name, scored in found.items()},
         "gained": {

@@ -115,6 +115,22 @@ def test_the_number_of_items_is_told_once_when_it_is_the_same() -> None:
     assert tables.view(Table("t", ("a",), rows), explain=False).notes == ("n\u00a0=\u00a0200 each.",)
 
 
+def test_a_chance_level_that_all_figures_share_is_told_once_below() -> None:
+    shared = [Figure("", v, "%", v - 0.1, v + 0.1, 0.25) for v in (0.4, 0.6)]
+    table = Table("t", ("p",), ((Figure("", 0.25, "%"),), *((f,) for f in shared)))
+    for explain, said in ((True, "Upright tick: chance level 25\u202f%."), (False, "Chance 25\u202f%.")):
+        shown = tables.view(table, explain=explain)
+        assert said in shown.notes[-1]
+        assert [row[0].detail for row in shown.rows] == [(), ("[30.0, 50.0]",), ("[50.0, 70.0]",)]
+
+
+def test_chance_levels_that_differ_stand_beside_their_figures() -> None:
+    two = [Figure("", 0.5, "%", 0.4, 0.6, chance) for chance in (0.2, 0.25)]
+    shown = tables.view(Table("t", ("p",), tuple((f,) for f in two)))
+    assert [row[0].detail[1] for row in shown.rows] == ["chance 20\u202f%", "chance 25\u202f%"]
+    assert "chance level." in shown.notes[-1]
+
+
 def test_a_table_of_a_pages_width_gives_its_strips_what_the_other_columns_leave() -> None:
     cell = Figure("", 0.5, "%", 0.4, 0.6)
     widths = [tables.view(Table("t", ("x",) * (n + 1), ((("a", *[cell] * n)),))).strip for n in (1, 2, 3, 5)]

@@ -56,11 +56,12 @@ def view(table: Table, *, explain: bool = True) -> TableView:
     columns = [[row[i] for row in table.rows] for i in range(len(table.columns))]
     figures = [c for column in columns for c in column if isinstance(c, Figure)]
     scales = {unit: strip.scale_of([f for f in figures if f.unit == unit]) for unit in {f.unit for f in figures}}
+    shared = _shared_chance(figures)
     heads: list[CellView] = []
     cells: list[list[CellView]] = [[] for _ in table.rows]
     for name, column in zip(table.columns, columns, strict=True):
         heads.append(_head(wording.visible(name), column, scales))
-        for row, made in zip(cells, _column(column, scales), strict=True):
+        for row, made in zip(cells, _column(column, scales, shared), strict=True):
             row.append(made)
         if name == table.bars:
             heads.append(CellView("bar"))
@@ -69,7 +70,9 @@ def view(table: Table, *, explain: bool = True) -> TableView:
     note = " ".join(part for part in (wording.visible(table.note), _items(figures)) if part)
     notes = [note] if note else []
     if explain and needs_key(table):
-        notes.append(_key(figures))
+        notes.append(_key(figures, shared))
+    elif shared:
+        notes.append(f"{shared.capitalize()}.")
     with_figures = sum(head.kind == "figure" for head in heads)
     layout = ("plain", "single", "several")[min(with_figures, 2)]
     width = _strip_class(with_figures, len(heads) - with_figures)
@@ -103,7 +106,14 @@ def _is_numeric(column: Sequence[Cell]) -> bool:
     return bool(filled) and all(isinstance(c, int | float) and not isinstance(c, bool) for c in filled)
 
 
-def _column(column: Sequence[Cell], scales: dict[str, Scale | None]) -> list[CellView]:
+def _shared_chance(figures: Sequence[Figure]) -> str:
+    """The chance level, where several figures have the same one and no figure another: then it is told once, below."""
+    told = [text for figure in figures if (text := wording.chance(figure))]
+    return told[0] if len(told) > 1 and len(set(told)) == 1 else ""
+
+
+def _column(column: Sequence[Cell], scales: dict[str, Scale | None], shared: str) -> list[CellView]:
+    """The cells of one column; the chance level `shared` is not repeated in them."""
     figures = [c for c in column if isinstance(c, Figure)]
     decimals = {u: max(wording.precision(f) for f in figures if f.unit == u) for u in {f.unit for f in figures}}
     made = []
@@ -111,7 +121,8 @@ def _column(column: Sequence[Cell], scales: dict[str, Scale | None]) -> list[Cel
         if isinstance(content, Figure):
             scale, places = scales[content.unit], decimals[content.unit]
             drawn = strip.strip(content, scale) if scale else Markup("")
-            detail = (wording.interval(content, places), wording.chance(content))
+            chance = wording.chance(content)
+            detail = (wording.interval(content, places), chance if chance != shared else "")
             number = wording.value(content, places)
             made.append(CellView("figure", number, tuple(d for d in detail if d), drawn, hint(content)))
         elif isinstance(content, int | float) and not isinstance(content, bool):
@@ -147,11 +158,12 @@ def hint(figure: Figure) -> str:
     return " · ".join(wording.visible(part) for part in (figure.name, items, figure.note) if part)
 
 
-def _key(figures: Sequence[Figure]) -> str:
+def _key(figures: Sequence[Figure], shared: str) -> str:
     """How to read the strips."""
     words = "Point and line: value and 95 % interval."
     if any(wording.chance(f) for f in figures):
-        words += " Upright tick: chance level. Hollow point: the interval holds the chance level."
+        level = shared.removeprefix("chance")
+        words += f" Upright tick: chance level{level}. Hollow point: the interval holds the chance level."
     return words
 
 
