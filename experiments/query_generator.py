@@ -1,11 +1,12 @@
 """Does an adapter make a small model write queries, and does what it learnt carry over?
 
     python experiments/query_generator.py [--languages sql sparql] [--pairs 160] [--contrasts none margin] [--work DIR]
-                                          [--describe file|source]
+                                          [--worlds 8 9 10 --unseen 7] [--describe file|source]
 
 Chain-of-Knowledge tunes a writer of queries for each language. Here the embedded model (135 M parameters) is tuned by
 LoRA on pairs of a made-up world, and writes queries before and after, all of them run in the sandbox. Held out apart:
-the things asked about, wordings, relations, and (SQL) table schemas. Figures go to --out, with every query's outcome;
+the things asked about, wordings, relations, (SQL) table schemas, and with --unseen a whole world, which has other
+numbers for its predicates and other names for its tables. Figures go to --out, with every query's outcome;
 `mechanism`, not a published figure. Killed and started again with the same --work, it goes on. With `--describe source`
 the adapters in WORK/LANGUAGE-CONTRAST/03-train/adapter are ones that `heterogeneous.py --query-model` can ask.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,20 +53,25 @@ def parser() -> argparse.ArgumentParser:
     add("--peak", type=float, default=1e-3, help="highest learning rate (default: 1e-3)")
     add("--context", type=int, default=1024, help="tokens of a row (default: 1,024)")
     add("--precision", choices=["fp32", "bf16"], default="fp32", help="of the products (default: fp32)")
-    add("--facts", type=int, default=2000, help="size of the world (default: 2,000)")
+    add("--worlds", type=int, nargs="+", default=[7], metavar="SEED", help="seeds of worlds to train on (default: 7)")
+    add("--unseen", type=int, metavar="SEED", help="seed of a world that is measured with only")
+    add("--facts", type=int, default=2000, help="size of each world (default: 2,000)")
     add("--model", default="embedded", help="embedded or a model's folder (default: embedded)")
-    add("--seed", type=int, default=0, help="of pairs, order and adapter (default: 0); the world's is 7")
+    add("--seed", type=int, default=0, help="of pairs, order and adapter (default: 0)")
     add("--threads", type=int, help="threads on a CPU")
     add("--work", type=Path, help="keeps world and run folders, to go on with (default: a temporary folder)")
     add("--out", type=Path, default=Path(__file__).parent / "results" / "query_generator.json", help="the figures")
     return made
 
 
-def one(options: argparse.Namespace, world: Path, work: Path, language: Any, contrast: str) -> dict[str, Any]:
+def one(
+    options: argparse.Namespace, worlds: Sequence[Path], unseen: Path | None, work: Path, language: Any, contrast: str
+) -> dict[str, Any]:
     """Tune and measure one adapter."""
     given = Given(
         language,
-        world,
+        tuple(worlds),
+        unseen,
         describe=options.describe,
         most=options.pairs,
         most_test=options.test_pairs,
@@ -110,6 +117,15 @@ def one(options: argparse.Namespace, world: Path, work: Path, language: Any, con
     }
 
 
+def made(seed: int, facts: int, work: Path) -> Path:
+    """A world's folder, written unless it is there."""
+    folder = work / f"world-{seed}-{facts}"
+    if not (folder / "knowledge.json").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_knowledge(World.make(seed, facts), folder, Sizes(), without=WITHOUT)
+    return folder
+
+
 def told(scored: list[query_scores.ScoredQuery]) -> dict[str, Any]:
     """Figures of one writer, for each split and for all."""
     parts = query_scores.by_split(scored) | {"all": scored}
@@ -129,21 +145,23 @@ def main() -> None:
     options = parser().parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
-        world = work / f"world-{options.facts}"
-        if not (world / "knowledge.json").is_file():
-            world.mkdir(parents=True, exist_ok=True)
-            write_knowledge(World.make(7, options.facts), world, Sizes(), without=WITHOUT)
-        trials = [one(options, world, work, lang, how) for lang in options.languages for how in options.contrasts]
-    made = {
+        worlds = [made(seed, options.facts, work) for seed in options.worlds]
+        unseen = made(options.unseen, options.facts, work) if options.unseen is not None else None
+        trials = [
+            one(options, worlds, unseen, work, lang, how) for lang in options.languages for how in options.contrasts
+        ]
+    figures = {
         "label": MECHANISM,
         "model": options.model,
         "facts": options.facts,
+        "worlds": options.worlds,
+        "unseen": options.unseen,
         "seed": options.seed,
         "trials": trials,
         "clock": machine(choose_device(None), sum(trial["clock"]["seconds"] for trial in trials)),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n")
+    options.out.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
     for trial in trials:
         for name, splits in trial["writers"].items():
             for split, part in splits.items():

@@ -12,10 +12,11 @@ import pytest
 from tandem import decoder, tokenizer
 from tandem.cli.main import main
 from tandem.decoder import Decoder, Shape
+from tandem.errors import UserError
 from tandem.lm.wording import Wording
 from tandem.reason.query_pairs import read, read_schemas
 from tandem.recipes.query_generator import QueryGenerator, texts
-from tandem.recipes.query_material import Given
+from tandem.recipes.query_material import Given, gather
 from tandem.recipes.query_results import FACTS, items
 from tandem.runs import read_results
 from tandem.train.branched import Branched, loss
@@ -233,9 +234,63 @@ def test_a_schema_that_is_described_nowhere_is_named(
 
 
 def test_a_source_can_describe_itself_as_it_does_in_tandem_answer(place: Path, tmp_path: Path) -> None:
-    from tandem.recipes.query_material import Given, gather
-
     data = {"base": place / "towns.sqlite"}
     given = Given("sql", pairs=(place / "train.jsonl",), data=data, describe="source")
     (described,) = gather(given, tmp_path).schemas.values()
     assert "Ornsee" in described.parts["towns"] and "SQLite" in described.summary
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    from tandem.world import Sizes, World, write_knowledge
+
+    made = [tmp_path_factory.mktemp("worlds") / f"w{seed}" for seed in (7, 8, 9)]
+    for seed, folder in zip((7, 8, 9), made, strict=True):
+        folder.mkdir()
+        without = ("claims", "strata", "table-questions", "mixed")
+        write_knowledge(World.make(seed, 300), folder, Sizes(queries=180), without=without)
+    return made
+
+
+@pytest.mark.parametrize("language", ["sql", "sparql", "text"])
+def test_several_worlds_are_trained_on_and_one_that_was_never_seen_is_measured(
+    worlds: list[Path], tmp_path: Path, language: str
+) -> None:
+    one = gather(Given(language, worlds=(worlds[0],)), tmp_path)  # type: ignore[arg-type]
+    both = gather(Given(language, worlds=tuple(worlds[:2]), unseen_world=worlds[2]), tmp_path)  # type: ignore[arg-type]
+    assert len({pair.id for pair in (*both.train, *both.test)}) == len(both.train) + len(both.test)
+    assert len(both.train) > len(one.train) and all(p.schema in one.schemas for p in one.train if p.schema)
+    assert {p.split for p in both.test} == {p.split for p in one.test} | {"worlds"}
+    assert [p.need for p in both.test if p.split != "worlds"] == [p.need for p in one.test]
+    if language != "text":
+        asked = {p.schema for p in (*both.train, *both.test)}
+        assert asked <= both.schemas.keys() and asked <= both.data.keys()
+        seen, unseen = ({p.schema for p in both.test if (p.split == "worlds") == new} for new in (False, True))
+        assert not seen & unseen and all(name.startswith("world 9: ") for name in unseen)
+        assert all(both.data[p.schema].is_relative_to(worlds[2]) for p in both.test if p.split == "worlds")
+    if language == "sparql":
+        descriptions = [both.schemas[f"world {seed}: graph"].parts for seed in (7, 8, 9)]
+        assert len({next(key for key, told in d.items() if told.startswith("spouse:")) for d in descriptions}) > 1
+
+
+def test_no_relation_that_one_world_holds_out_is_trained_on_in_another(worlds: list[Path]) -> None:
+    rows = {
+        part: [json.loads(line) for w in worlds for line in (w / "queries" / f"{part}.jsonl").read_text().splitlines()]
+        for part in ("train", "relations")
+    }
+    trained = {relation for row in rows["train"] for relation in row["relations"]}
+    held_out = {
+        tuple(json.loads((w / "knowledge.json").read_text())["held_out_of_training_queries"]["relations"])
+        for w in worlds
+    }
+    assert len(held_out) == 1 and not trained & set(*held_out)
+    assert all(set(row["relations"]) & set(*held_out) for row in rows["relations"])
+
+
+def test_worlds_that_are_the_same_or_none_are_named(worlds: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"w7: seed 7 is there twice"):
+        gather(Given("sql", worlds=(worlds[0], worlds[1]), unseen_world=worlds[0]), tmp_path)
+    with pytest.raises(UserError, match="is no world with queries"):
+        gather(Given("sql", worlds=(worlds[0], tmp_path)), tmp_path)
+    with pytest.raises(UserError, match="--unseen-world"):
+        gather(Given("sql", pairs=(Path(__file__),), unseen_world=worlds[0]), tmp_path)

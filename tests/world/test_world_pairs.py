@@ -95,7 +95,7 @@ def test_counts_are_counts_of_the_facts(made: dict[str, list[Pair]], world: Worl
 
 
 def test_each_split_holds_out_what_it_says_and_nothing_else(made: dict[str, list[Pair]], world: World) -> None:
-    relations, tables = set(held_out_relations(world)), set(held_out_schemas(world))
+    relations, tables = set(held_out_relations()), set(held_out_schemas(world))
     train = made["train"]
     known = {name for p in train for name in p.entities}
     templates = {p.template for p in train}
@@ -118,7 +118,7 @@ def test_no_wording_held_out_stands_in_training(made: dict[str, list[Pair]]) -> 
 
 def test_training_shows_nothing_held_out_even_in_wrong_queries(made: dict[str, list[Pair]], world: World) -> None:
     parts = schemas(world)["graph"].parts
-    labels = {WORDINGS[r].phrase.removeprefix("the ").removesuffix(" of {s}") for r in held_out_relations(world)}
+    labels = {WORDINGS[r].phrase.removeprefix("the ").removesuffix(" of {s}") for r in held_out_relations()}
     hidden = {name for name, text in parts.items() if re.split(r": | at some", text)[0] in labels}
     assert len(hidden) >= 4
     for pair in made["train"]:

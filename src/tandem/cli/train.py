@@ -23,7 +23,10 @@ def _query_generator(parser: argparse.ArgumentParser) -> None:
     add("--model", default="embedded", help="embedded, a model's folder or a run's folder (default: embedded)")
     data = parser.add_argument_group("material", "a made-up world, or files of one's own (docs/query-generator.md)")
     add = data.add_argument
-    add("--world", type=Path, metavar="DIR", help="a folder of `tandem world`")
+    add(
+        "--world", type=Path, nargs="+", default=[], metavar="DIR", help="folders of `tandem world`, the first measured"
+    )
+    add("--unseen-world", type=Path, metavar="DIR", help="one that is measured with only (its split: worlds)")
     add("--pairs", type=Path, nargs="+", default=[], metavar="FILE", help="pairs to train on")
     add("--test", type=Path, nargs="+", default=[], metavar="FILE", help="pairs to measure with")
     add("--form", default="pairs", choices=["pairs", "wikisql", "lcquad"], help="of these files (default: pairs)")
@@ -77,7 +80,8 @@ def run(options: argparse.Namespace) -> int:
     described = options.describe or ("source" if data and not options.schemas else "file")
     given = Given(
         options.language,
-        options.world,
+        tuple(options.world),
+        options.unseen_world,
         tuple(options.pairs),
         tuple(options.test),
         options.form,

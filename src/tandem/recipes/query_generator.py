@@ -152,11 +152,11 @@ def _recipe(job: QueryGenerator) -> str:
     given = job.given
     files = [*given.pairs, *given.test, *given.tables, *([given.schemas] if given.schemas else [])]
     files += given.data.values()
-    if given.world:
-        kind = {"sql": "**/*.sqlite", "sparql": "triples.nt", "text": "queries/*.jsonl"}[given.language]
-        files += sorted({*(given.world / "queries").glob("*.json*"), *given.world.glob(kind)})
+    kind = {"sql": "**/*.sqlite", "sparql": "triples.nt", "text": "queries/*.jsonl"}[given.language]
+    for world in (*given.worlds, *([given.unseen_world] if given.unseen_world else [])):
+        files += sorted({*(world / "queries").glob("*.json*"), *world.glob(kind)})
     told = {k: str(v) if isinstance(v, Path) else v for k, v in vars(given).items() if v is not None}
-    told |= {k: [str(p) for p in told[k]] for k in ("pairs", "test", "tables")}
+    told |= {k: [str(p) for p in told[k]] for k in ("worlds", "pairs", "test", "tables")}
     told["data"] = {name: str(path) for name, path in given.data.items()}
     settings = {k: v for k, v in vars(job).items() if k != "given"}
     hashes = {str(path): file_hash(path) for path in files if path.is_file()}

@@ -1,16 +1,20 @@
 """What a query generator is trained on and measured with: pairs, descriptions of what they ask, and what runs them.
 
-From a made-up world's folder, or from files of one's own: pairs in our form, WikiSQL's or LC-QuAD's; descriptions from
+From folders of made-up worlds, or from files of one's own: pairs in our form, WikiSQL's or LC-QuAD's; descriptions from
 a file, or as the sources themselves give them; data by the names that pairs use. What this does not do: train, measure.
+
+Each world numbers its predicates and names its tables anew. A writer of one world can learn the numbers by heart; one
+that is trained on several has to read the description, and is measured on a world that it never saw (`unseen_world`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 FORMS = ("pairs", "wikisql", "lcquad")
 HELD_OUT = ("things", "templates", "relations", "schemas")
 """What a world's files for measuring hold out."""
+UNSEEN = "worlds"
+"""The split of a whole world that is held out."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,10 @@ class Given:
 
     language: Language
     """The language that is learnt; pairs of others in the same files are left out and counted."""
-    world: Path | None = None
-    """A folder of `tandem world`; the rest is then in it."""
+    worlds: tuple[Path, ...] = ()
+    """Folders of `tandem world`, then the rest is in them; measured with what the first one holds out."""
+    unseen_world: Path | None = None
+    """One that is measured with only, by its pairs of usual wording: the split `UNSEEN`."""
     pairs: tuple[Path, ...] = ()
     """Files to train on."""
     test: tuple[Path, ...] = ()
@@ -84,8 +92,8 @@ class Material:
 def gather(given: Given, work: Path) -> Material:
     """Read everything; tables of WikiSQL are written into `work`. Raises UserError that names what cannot be used."""
     _check(given)
-    if given.world is not None:
-        train, test, schemas, data = _world(given, given.world)
+    if given.worlds:
+        train, test, schemas, data = _worlds(given)
     else:
         train, test, schemas, data = _files(given, work)
     readings = [*train, *test]
@@ -108,8 +116,10 @@ def gather(given: Given, work: Path) -> Material:
 
 def _check(given: Given) -> None:
     remedy = "give --world DIR, or --pairs FILE"
-    if (given.world is None) == (not given.pairs):
+    if bool(given.worlds) == bool(given.pairs):
         raise UserError("either a world or files of pairs are trained on", where="--pairs", remedy=remedy)
+    if given.unseen_world and not given.worlds:
+        raise UserError("is no world's counterpart", where="--unseen-world", remedy="give --world DIR to train on")
     if given.form not in FORMS:
         raise UserError(f"is {given.form!r}", where="--form", remedy=f"known: {', '.join(FORMS)}")
     if given.form == "wikisql" and (not given.tables or given.language != "sql"):
@@ -126,13 +136,57 @@ def _check(given: Given) -> None:
 _Parts = tuple[list[PairReading], list[PairReading], Mapping[str, Schema], Mapping[str, Path]]
 
 
+def _worlds(given: Given) -> _Parts:
+    """The worlds' pairs, descriptions and data; with several, each world's schemas have its name in front."""
+    folders = [*given.worlds, *([given.unseen_world] if given.unseen_world else [])]
+    seeds = [_seed(folder) for folder in folders]
+    for folder, seed in zip(folders, seeds, strict=True):
+        if seeds.count(seed) > 1:
+            raise UserError(f"seed {seed} is there twice", where=str(folder), remedy="make worlds of different seeds")
+    train: list[PairReading] = []
+    test: list[PairReading] = []
+    schemas: dict[str, Schema] = {}
+    data: dict[str, Path] = {}
+    for number, (folder, seed) in enumerate(zip(folders, seeds, strict=True)):
+        usual, held_out, told, files = _world(given, folder)
+        front = f"world {seed}: " if len(folders) > 1 else ""
+        if folder == given.unseen_world:
+            test += [_of(reading, front, UNSEEN) for reading in usual]
+        else:
+            train += [_of(reading, front) for reading in usual]
+            test += [_of(reading, front) for reading in held_out if number == 0]
+        schemas |= {front + name: schema for name, schema in told.items()}
+        data |= {front + name: path for name, path in files.items()}
+    return train, test, schemas, data
+
+
+def _of(reading: PairReading, front: str, split: str = "") -> PairReading:
+    """A world's pairs, with their schemas' names as they are told apart."""
+    pairs = (
+        replace(p, id=front + p.id, schema=front + p.schema if p.schema else "", split=split or p.split)
+        for p in reading.pairs
+    )
+    return PairReading(tuple(pairs), reading.skipped)
+
+
+def _seed(folder: Path) -> int:
+    try:
+        return int(json.loads((folder / "knowledge.json").read_text(encoding="utf-8"))["seed"])
+    except (OSError, ValueError, TypeError, KeyError) as e:
+        raise _no_world(folder) from e
+
+
+def _no_world(folder: Path) -> UserError:
+    remedy = "write one: tandem world --seed 7 --out DIR (with its queries, triples and tables)"
+    return UserError("is no world with queries", where=str(folder), remedy=remedy)
+
+
 def _world(given: Given, folder: Path) -> _Parts:
     from tandem.world.triples import BASE
 
     queries = folder / "queries"
     if not (queries / "train.jsonl").is_file():
-        remedy = "write one: tandem world --seed 7 --out DIR (with its queries, triples and tables)"
-        raise UserError("is no world with queries", where=str(folder), remedy=remedy)
+        raise _no_world(folder)
 
     def called(thing: str) -> str:
         return f"{BASE}{thing}" if given.describe == "source" else f":{thing}"

@@ -114,7 +114,7 @@ def _summary(world: World, sizes: Sizes, by: By, seed: int, without: Collection[
     held: dict[str, Any] = {"schemas": [schema.name for schema in table_schemas(world, sizes.schemas)]}
     if "queries" not in without:
         held["held_out_of_training_queries"] = {
-            "relations": list(held_out_relations(world)),
+            "relations": list(held_out_relations()),
             "schemas": list(held_out_schemas(world, sizes.schemas)),
         }
     if "mixed" not in without:
