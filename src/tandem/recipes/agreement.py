@@ -1,14 +1,13 @@
-"""What must agree between the values of a recipe: names, sums, lengths, budgets, files.
+"""What must agree between the values of a recipe: names, sums, lengths, budgets.
 
 Each check is a generator of problems over a recipe whose form is right, and reads like the rule it holds. What this
-does not do: judge whether a recipe is wise. Rejected: checks inside the pydantic models; they end at the first problem
-of a section and cannot see its neighbours.
+does not do: look for files (`missing`), or judge whether a recipe is wise. Rejected: checks inside the pydantic models;
+they end at the first problem of a section and cannot see its neighbours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from tandem.corpus.mixture import NESTED
 from tandem.errors import UserError
@@ -43,36 +42,6 @@ def problems(recipe: Recipe) -> list[Problem]:
     ]
 
 
-def missing_files(recipe: Recipe) -> list[Problem]:
-    """Files and folders the recipe reads that do not exist."""
-    found = []
-    for name, source in recipe.sources.items():
-        if not source.path.startswith(("python:", "world:")) and not _exists(source.path):
-            found.append(
-                Problem(
-                    ("sources", name, "path"),
-                    f"is '{source.path}', and there is no such file or folder",
-                    f"put the text there, or give its place: --set sources.{name}.path=DIR",
-                )
-            )
-    for key in ("load", "xgen"):
-        given = getattr(recipe.tokenizer, key)
-        if given is not None and not Path(given).exists():
-            found.append(Problem(("tokenizer", key), f"is '{given}', and there is no such file or folder"))
-    if recipe.tuning is not None and recipe.tuning.data != "world" and not Path(recipe.tuning.data).exists():
-        found.append(
-            Problem(
-                ("tuning", "data"),
-                f"is '{recipe.tuning.data}', and there is no such file",
-                "give a chat JSONL, Alpaca or ShareGPT file, or `world`",
-            )
-        )
-    kind, _, rest = recipe.answers.model.partition(":") if recipe.answers is not None else ("", "", "")
-    if kind in ANSWERING and rest and not Path(rest).exists():
-        found.append(Problem(("answers", "model"), f"names '{rest}', and there is no such {ANSWERING[kind].lower()}"))
-    return found
-
-
 def unused(recipe: Recipe) -> list[str]:
     """Sources and mixtures that no stage uses, as sentences; allowed, but worth a word."""
     mixtures = {stage.mixture for stage in recipe.stage}
@@ -87,13 +56,6 @@ def unused(recipe: Recipe) -> list[str]:
     return [f"mixture '{name}' is used by no stage" for name in recipe.mixture if name not in mixtures] + [
         f"source '{name}' is in no stage's mixture" for name in recipe.sources if name not in sources
     ]
-
-
-def _exists(path: str) -> bool:
-    if any(mark in path for mark in "*?["):
-        anchor = Path(path).anchor
-        return any(True for _ in Path(anchor or ".").glob(path.removeprefix(anchor)))
-    return Path(path).exists()
 
 
 def _mixture_names(recipe: Recipe) -> Iterator[Problem]:

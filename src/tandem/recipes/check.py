@@ -69,7 +69,7 @@ def validate(
     `lines` gives the line of a key, `overridden` are keys set from the command line, `where` names the file. With
     `files`, what the recipe reads must exist. Raises `RecipeError` with every problem found.
     """
-    from tandem.recipes import agreement
+    from tandem.recipes import agreement, missing
 
     problems: list[Problem] = []
     touched: set[Key] = set()
@@ -90,7 +90,7 @@ def validate(
             if not any(repairs):
                 break
     if recipe is not None:
-        found = agreement.problems(recipe) + (agreement.missing_files(recipe) if files else [])
+        found = agreement.problems(recipe) + (missing.files(recipe) if files else [])
         problems += [problem for problem in found if not _hangs_on(problem, touched)]
     if problems:
         problems.sort(key=lambda problem: toml.line_of(lines, problem.key) or 0)

@@ -16,7 +16,7 @@ from typing import get_args
 from tandem.corpus.mixture import seen
 from tandem.decoder.shape import Shape
 from tandem.errors import UserError
-from tandem.recipes import agreement, comparison, devices, memory, provenance, published
+from tandem.recipes import agreement, comparison, devices, memory, missing, provenance, published
 from tandem.recipes.answers import ANSWER_TOKENS, METHODS
 from tandem.recipes.devices import Accelerator
 from tandem.recipes.memory import Memory, Parallel
@@ -106,7 +106,7 @@ def _answers(recipe: Recipe) -> AnswersPlan | None:
 
 
 def _missing(recipe: Recipe) -> list[str]:
-    keys = [problem.key for problem in agreement.missing_files(recipe)]
+    keys = [problem.key for problem in missing.files(recipe)]
     sources = [key for key in keys if key[0] == "sources"]
     names = [".".join(map(str, key)) for key in keys if key not in sources]
     if len(sources) > 3:
