@@ -68,6 +68,8 @@ class Sampling:
     """Subtracted from the logit of every token already in the answer."""
     ignore_end: bool = False
     """Continue past the end-of-text token; for speed measurements."""
+    alternatives: int = 0
+    """With `logprobs`: how many of the likeliest tokens are wanted at each place, beside the one that was written."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class Token:
     """First byte in the UTF-8 answer."""
     end: int
     """One past its last byte."""
+    alternatives: tuple[tuple[str, float], ...] = ()
+    """The likeliest tokens at its place, itself among them where it is one of them, and their log-probabilities."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,8 @@ class Abilities:
     """Obeys a presence penalty."""
     ignore_end: bool = False
     """Can be told to write past its own end mark."""
+    alternatives: int = 0
+    """The likeliest tokens that it lists at each place, at most."""
 
 
 @runtime_checkable

@@ -9,10 +9,12 @@ import random
 import pytest
 
 from judged_sample import INSTRUCTIONS, QUESTIONS, folder, outputs, write
+from loopback_server import Act, LoopbackServer
 from tandem.errors import BudgetSpent, CallFailed, Unsupported, UserError
 from tandem.evaluate.judged import alpaca, alpaca_figures, files, mt_asking, mt_bench, mt_figures, mt_grades
 from tandem.evaluate.judged.judge import PairJudge
 from tandem.evaluate.judged.pair import swapped
+from tandem.lm import connect
 from tandem.lm.budget import Budget, Prices
 from tandem.lm.model import Model
 from tandem.lm.scripted import ABLE, Rule, Said, Scripted
@@ -55,6 +57,42 @@ def test_a_judge_with_log_probabilities_only_gives_its_own_tokens():
     assert (found.preference, found.how) == (pytest.approx(1.2), "own token")
     rules = (Rule((Said("M", logprobs=(math.log(0.8),)),)),)
     assert judged(PairJudge(model(*rules, scoring=False))).preference == pytest.approx(1.8)
+
+
+@pytest.mark.parametrize(
+    ("tops", "preference", "how"),
+    [
+        ({"M": 0.5, "m": 0.25, "Both": 0.2}, 2 - 0.25 / 0.75, "likeliest tokens"),
+        ({"M": 0.9, "Both": 0.1}, 2.0, "likeliest tokens"),  # what is not listed counts nothing, as published
+        ({" m": 0.1, "m": 0.3, "M": 0.3}, 1.5, "likeliest tokens"),
+        ({"Both": 0.9}, 2 - 0.5, "own token"),
+        ({}, 2 - 0.5, "own token"),
+    ],
+)
+def test_a_judge_behind_a_server_is_read_by_its_likeliest_tokens(tmp_path, tops, preference, how):
+    asked = []
+
+    def answer(request):
+        asked.append(request.body)
+        listed = [{"token": text, "logprob": math.log(p), "bytes": list(text.encode())} for text, p in tops.items()]
+        token = {"token": "M", "logprob": math.log(0.5), "bytes": [77], "top_logprobs": listed}
+        choice = {"message": {"content": "M"}, "finish_reason": "stop", "logprobs": {"content": [token]}}
+        return Act(body={"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 1}})
+
+    async def judge(lm):
+        async with lm:
+            return await PairJudge(lm).judge(STRAIGHT, "one", "two")
+
+    async def both_ways():
+        async with LoopbackServer(answer) as server:
+            with Store(tmp_path / "answers.db") as store:
+                live = await judge(connect(f"{server.url}/v1#judge", store=store))
+        return live, await judge(connect(f"replay:{tmp_path / 'answers.db'}"))
+
+    live, replayed = asyncio.run(both_ways())
+    assert (live.preference, live.how) == (pytest.approx(preference), how)
+    assert live == replayed and len(asked) == 1
+    assert asked[0]["top_logprobs"] == 5
 
 
 def test_a_judge_without_log_probabilities_gives_1_or_2():

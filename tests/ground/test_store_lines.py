@@ -33,6 +33,13 @@ def test_a_sample_that_went_out_comes_in_as_it_was(outcome, prompt, index, max_t
     assert replace(again, outcome=ANSWER.outcome) == replace(sample, outcome=ANSWER.outcome)
 
 
+@given(st.lists(st.tuples(st.text(), st.floats(max_value=0, allow_nan=False)), max_size=3).map(tuple))
+def test_the_likeliest_tokens_come_in_as_they_went_out(alternatives):
+    tokens = (Token("So", -0.5, 0, 2, alternatives), Token(".", -0.5, 2, 3))
+    answer = replace(ANSWER, outcome=replace(ANSWER.outcome, tokens=tokens))
+    assert from_line(to_line(answer), Request.of) == answer
+
+
 @given(st.floats(allow_nan=False), st.integers(0, 9), st.booleans(), st.text())
 def test_a_score_that_went_out_comes_in_as_it_was(logprob, tokens, greedy, continuation):
     scored = Scored(ASK, continuation, Score(logprob, tokens, greedy), 0.1)

@@ -100,6 +100,12 @@ def test_a_number_that_is_not_finite_survives_as_well(store):
     assert store.find(ASK, [0], max_tokens=16, logprobs=True)[0].tokens == (token,)
 
 
+def test_the_likeliest_tokens_are_kept_with_their_token(store):
+    token = Token("42", -0.1, 0, 2, (("42", -0.1), (" 42", -3.0), ("<x>", -math.inf)))
+    put(store, sample(replace(ANSWER, tokens=(token,)), logprobs=True))
+    assert store.find(ASK, [0], max_tokens=16, logprobs=True)[0].tokens == (token,)
+
+
 def test_requests_are_the_same_whatever_the_order_of_keys_and_the_kind_of_numbers():
     one = Request.of("m", {"a": 1, "b": [0.5, 2.0, -0.0], "c": {"x": True}})
     other = Request.of("m", {"c": {"x": True}, "b": (0.5, 2, 0), "a": 1.0})

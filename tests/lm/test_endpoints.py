@@ -23,6 +23,7 @@ format = "chat"
 key = "HOST_KEY"
 key_header = "api-key"
 context = 32_768
+alternatives = 7
 prices = { input = 0.5, output = 1.5, cached = 0.1 }
 limits = { concurrency = 64, requests_per_minute = 600, tokens_per_minute = 100_000 }
 abilities = { many = false, seed = false, ignore_end = true }
@@ -68,10 +69,18 @@ def test_every_key_of_a_table_reaches_the_endpoint(tmp_path: Path) -> None:
         temperature=True,
         seed=False,
         logprobs=True,
+        alternatives=7,
         scoring=True,
         presence_penalty=True,
         ignore_end=True,
     )
+
+
+def test_a_server_without_log_probabilities_lists_no_alternatives(tmp_path: Path) -> None:
+    assert find("big", file(tmp_path, FULL)).abilities.alternatives == 7
+    without = FULL.replace("many = false", "logprobs = false").replace("alternatives = 7\n", "")
+    assert find("big", file(tmp_path, without)).abilities.alternatives == 0
+    assert "alternatives" in refused(tmp_path, FULL.replace("alternatives = 7", "alternatives = -1"))
 
 
 def test_every_key_is_explained_and_used_by_the_full_example() -> None:

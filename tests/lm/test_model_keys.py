@@ -31,6 +31,7 @@ samplings = st.builds(
     logprobs=st.booleans(),
     presence_penalty=few,
     ignore_end=st.booleans(),
+    alternatives=st.integers(0, 2),
 )
 policies = st.sets(st.sampled_from(["own-temperature", "without-seed"]), max_size=2)
 questions = st.tuples(st.sampled_from(["m", "n"]), prompts, samplings, policies)
@@ -49,6 +50,7 @@ def meaning(question):
         frozenset(sampling.stop),
         sampling.presence_penalty,
         sampling.ignore_end,
+        sampling.alternatives,
         frozenset(applied),
     )
 

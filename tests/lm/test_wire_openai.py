@@ -13,6 +13,7 @@ from openai.types import Completion as TheirCompletion
 from openai.types import CompletionChoice, CompletionUsage
 from openai.types.chat import ChatCompletion, ChatCompletionMessage, ChatCompletionTokenLogprob
 from openai.types.chat.chat_completion import Choice, ChoiceLogprobs
+from openai.types.chat.chat_completion_token_logprob import TopLogprob
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming as ChatParams
 from openai.types.completion_choice import Logprobs
 from openai.types.completion_create_params import CompletionCreateParamsNonStreaming as TextParams
@@ -42,6 +43,7 @@ samplings = st.builds(
     logprobs=st.booleans(),
     presence_penalty=st.floats(-2, 2),
     ignore_end=st.booleans(),
+    alternatives=st.integers(0, 20),
 )
 
 
@@ -127,6 +129,35 @@ def test_a_full_request_holds_every_field_under_its_name() -> None:
         "ignore_eos": True,
         "logprobs": 1,
     }
+
+
+LIKELIEST = Sampling(logprobs=True, alternatives=3)
+
+
+def test_the_likeliest_tokens_are_asked_for_and_read() -> None:
+    assert openai_chat.body(CHAT, ASK, Asked(LIKELIEST, 1))["top_logprobs"] == 3
+    assert openai_completions.body(TEXT, Text("Once"), Asked(LIKELIEST, 1))["logprobs"] == 3
+    tops = [TopLogprob(token=t, bytes=list(t.encode()), logprob=p) for t, p in (("M", -0.2), ("m", -1.8), ("M.", -9.0))]
+    listed = [ChatCompletionTokenLogprob(token="M", bytes=[77], logprob=-0.2, top_logprobs=tops)]
+    reply = chat_reply("M")
+    reply["choices"][0]["logprobs"] = ChoiceLogprobs(content=listed).model_dump(mode="json")
+    (token,) = only(reply, LIKELIEST).tokens or ()
+    assert token.alternatives == (("M", -0.2), ("m", -1.8), ("M.", -9.0))
+    (token,) = only(reply, Sampling(logprobs=True)).tokens or ()
+    assert token.alternatives == ()
+
+
+def test_the_likeliest_tokens_of_a_plain_text_are_read() -> None:
+    reply = echoed(["M", "."], [-0.25, -1.0], [{"M": -0.25, "m": -1.5}, {".": -1.0}], "M.")
+    (one,) = openai_completions.answers(TEXT, Part(reply, "m@host"), Asked(LIKELIEST, 1))
+    assert [token.alternatives for token in one.tokens or ()] == [(("M", -0.25), ("m", -1.5)), ((".", -1.0),)]
+
+
+def test_a_server_that_passes_over_the_likeliest_tokens_is_noted() -> None:
+    reply = chat_reply("M")
+    reply["choices"][0]["logprobs"] = logprobs(("M", [77], -0.2)).model_dump(mode="json")
+    assert only(reply, LIKELIEST).notes == ("server-ignored-alternatives",)
+    assert only(reply, Sampling(logprobs=True)).notes == ()
 
 
 def test_without_a_temperature_none_is_sent() -> None:

@@ -162,7 +162,7 @@ def openai(model: str) -> Endpoint:
     form: Format = "completions" if _TEXT_ONLY.fullmatch(model) else "chat"
     able = replace(able_by_format(form), context=16_384 if form == "completions" else 128_000)
     if reasoning:
-        able = replace(able, temperature=False, logprobs=False, presence_penalty=False, stop=False)
+        able = replace(able, temperature=False, logprobs=False, alternatives=0, presence_penalty=False, stop=False)
     return Endpoint(
         address="https://api.openai.com/v1",
         model=model,
@@ -197,6 +197,7 @@ def able_by_format(form: Format, version: str = ANTHROPIC_VERSION) -> Abilities:
         temperature=True,
         seed=True,
         logprobs=True,
+        alternatives=20 if form == "chat" else 5,
         presence_penalty=True,
     )
 

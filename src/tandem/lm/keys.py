@@ -25,6 +25,7 @@ DEFAULTS: Mapping[str, Any] = {
     "seed": 0,
     "presence_penalty": 0,
     "ignore_end": False,
+    "alternatives": 0,
 }
 """What is keyed of the sampling, and the values left out of it. Part of the file format: never to be changed."""
 UNKEYED = ("max_tokens", "logprobs")
@@ -92,6 +93,7 @@ def _sampling_body(sampling: Sampling) -> dict[str, Any]:
         "seed": int(sampling.seed),
         "presence_penalty": float(sampling.presence_penalty),
         "ignore_end": bool(sampling.ignore_end),
+        "alternatives": int(sampling.alternatives),
     }
     left_out = IGNORED_WHEN_GREEDY if sampling.temperature == 0 else ()
     return {name: value for name, value in values.items() if value != DEFAULTS[name] and name not in left_out}
@@ -140,7 +142,7 @@ def _read_sampling(body: Any) -> Sampling:
             right = isinstance(value, list) and all(isinstance(text, str) for text in value)
         elif name == "ignore_end":
             right = isinstance(value, bool)
-        elif name == "seed":
+        elif name in ("seed", "alternatives"):
             right = isinstance(value, int) and not isinstance(value, bool)
         else:
             right = (isinstance(value, int | float) and not isinstance(value, bool)) or (

@@ -158,7 +158,12 @@ def _endpoint(name: str, table: Mapping[str, Any], model: str, file: Path) -> En
         headers=given.headers(base.headers),
         body=given.table("body", base.body),
         insecure=given.flag("insecure", base.insecure),
-        abilities=replace(able, context=given.whole("context", able.context) or able.context, **given.abilities()),
+        abilities=replace(
+            able,
+            context=given.whole("context", able.context) or able.context,
+            alternatives=given.whole("alternatives", able.alternatives, least=0) or 0,
+            **given.abilities(),
+        ),
     )
     return checked(_agreeing(endpoint, where), where)
 
@@ -181,6 +186,8 @@ def _agreeing(endpoint: Endpoint, where: str) -> Endpoint:
             remedy='add prefill = "continue-final-message"',
         )
     able = replace(endpoint.abilities, prefill=endpoint.prefill != "none", scoring=endpoint.scoring != "none")
+    if not able.logprobs:
+        able = replace(able, alternatives=0)
     return replace(endpoint, abilities=able)
 
 
@@ -191,6 +198,7 @@ _KEYS = {
     "key": "the environment variable that holds the key",
     "key_header": "bearer, x-api-key or api-key",
     "context": "longest prompt plus answer, in tokens",
+    "alternatives": "the likeliest tokens that it lists at each place, at most",
     "prices": "money per million tokens: { input = …, output = …, cached = … }",
     "limits": "{ concurrency = …, requests_per_minute = …, tokens_per_minute = … }",
     "abilities": f"true or false for any of: {', '.join(ABILITIES)}",

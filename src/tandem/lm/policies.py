@@ -133,7 +133,10 @@ def settle(
         lacks("ignore_end", "it was to write past its end mark", otherwise="ask without ignore_end")
     if sampling.logprobs and not abilities.logprobs:
         lacks("logprobs", "log-probabilities were asked for", "without-logprobs")
-        keyed = replace(keyed, logprobs=False)
+        keyed = replace(keyed, logprobs=False, alternatives=0)
+    elif sampling.alternatives > abilities.alternatives:
+        asked = f"the {sampling.alternatives} likeliest tokens of each place were asked for"
+        lacks("alternatives", asked, otherwise=f"ask for {abilities.alternatives}")
     way = keyed
     if sampling.seed and keyed.temperature != 0 and not abilities.seed:
         lacks("seed", f"seed {sampling.seed} was asked for", "without-seed")
@@ -195,6 +198,10 @@ def _check(sampling: Sampling) -> None:
         raise UserError(f"cannot be {t}", where="temperature", remedy="0 or a positive number, or none at all")
     if not 0 < p <= 1:
         raise UserError(f"cannot be {p}", where="top_p", remedy="above 0 and at most 1")
+    if sampling.alternatives < 0 or (sampling.alternatives and not sampling.logprobs):
+        raise UserError(
+            f"cannot be {sampling.alternatives}", where="alternatives", remedy="0, or with logprobs a positive number"
+        )
     if sampling.max_tokens < 1:
         raise UserError(f"cannot be {sampling.max_tokens}", where="max_tokens", remedy="at least 1")
     if isinstance(sampling.stop, str) or not all(sampling.stop):

@@ -238,6 +238,7 @@ class Remote:
             (sampling.temperature is not None and not able.temperature, "obey a temperature"),
             (sampling.top_p < 1 and not able.temperature, "obey top_p"),
             (sampling.logprobs and not able.logprobs, "return log-probabilities"),
+            (sampling.alternatives > able.alternatives, f"list {sampling.alternatives} tokens for each place"),
             (bool(sampling.stop) and not able.stop, "end at given texts"),
             (sampling.presence_penalty != 0 and not able.presence_penalty, "obey a presence penalty"),
             (sampling.ignore_end and not able.ignore_end, "write past its own end"),

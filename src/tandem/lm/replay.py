@@ -36,20 +36,10 @@ _ALIKE = 0.5
 
 
 class Replay:
-    """A back end that answers from a record."""
+    """A back end that answers from a record.
 
-    abilities = Abilities(
-        context=_EVERYTHING,
-        chat=True,
-        prefill=True,
-        many=True,
-        temperature=True,
-        seed=True,
-        logprobs=True,
-        scoring=True,
-        presence_penalty=True,
-        ignore_end=True,
-    )
+    It can give the log-probabilities that are recorded, so that whoever asks by what a model can do asks as before.
+    """
 
     def __init__(
         self,
@@ -66,6 +56,20 @@ class Replay:
         """
         self.name = name
         self.store = store
+        scoring, logprobs, alternatives = store.holds(name)
+        self.abilities = Abilities(
+            context=_EVERYTHING,
+            chat=True,
+            prefill=True,
+            many=True,
+            temperature=True,
+            seed=True,
+            logprobs=logprobs,
+            alternatives=alternatives,
+            scoring=scoring,
+            presence_penalty=True,
+            ignore_end=True,
+        )
         self._where = f"{where or store.path}, {name}"
         self._folder = folder
         self._policies = sorted(chosen(allow))
@@ -192,7 +196,7 @@ def _under(sampling: Sampling, policies: Sequence[Policy]) -> Sampling:
     if "without-presence-penalty" in policies:
         sampling = replace(sampling, presence_penalty=0.0)
     if "without-logprobs" in policies:
-        sampling = replace(sampling, logprobs=False)
+        sampling = replace(sampling, logprobs=False, alternatives=0)
     return sampling
 
 

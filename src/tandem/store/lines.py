@@ -168,7 +168,7 @@ def _completion(kind: Finish, fields: _Fields) -> Completion:
         raise ValueError("notes are a list of texts")
     listed = fields.take("tokens", list, None)
     if listed is not None and not all(map(_is_token, listed)):
-        raise ValueError("a token is [text, log-probability, start, end]")
+        raise ValueError("a token is [text, log-probability, start, end], [[text, log-probability], …] behind at most")
     text, served = fields.take("text", str), fields.take("served_model", str)
     return Completion(text, kind, None if listed is None else tokens_of(listed), Usage(*counts), served, tuple(notes))
 
@@ -186,16 +186,23 @@ def _failure(fields: _Fields) -> CallFailed:
 
 
 def _is_token(listed: Any) -> bool:
-    if not isinstance(listed, list) or len(listed) != 4 or any(isinstance(part, bool) for part in listed):
+    if not isinstance(listed, list) or len(listed) not in (4, 5) or any(isinstance(part, bool) for part in listed):
         return False
-    text, logprob, start, end = listed
-    if isinstance(logprob, str):
-        _float(logprob)
+    own, (start, end), others = listed[:2], listed[2:4], listed[4] if len(listed) == 5 else []
     return (
-        isinstance(text, str)
-        and isinstance(logprob, int | float | str)
+        isinstance(others, list)
+        and all(map(_is_likelihood, [own, *others]))
         and all(isinstance(n, int) for n in (start, end))
     )
+
+
+def _is_likelihood(pair: Any) -> bool:
+    if not isinstance(pair, list) or len(pair) != 2:
+        return False
+    text, logprob = pair
+    if isinstance(logprob, str):
+        _float(logprob)
+    return isinstance(text, str) and isinstance(logprob, int | float | str) and not isinstance(logprob, bool)
 
 
 def _float(value: float | str) -> float:

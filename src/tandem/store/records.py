@@ -139,13 +139,20 @@ def cell_text(cell: str | bytes) -> str:
 
 
 def token_list(tokens: tuple[Token, ...]) -> list[list[Any]]:
-    """Tokens as [text, log-probability, start, end] for JSON."""
-    return [[t.text, number(t.logprob), t.start, t.end] for t in tokens]
+    """Tokens as [text, log-probability, start, end] for JSON; [text, log-probability] of each alternative behind."""
+    return [[t.text, number(t.logprob), t.start, t.end, *_alternatives(t)] for t in tokens]
+
+
+def _alternatives(token: Token) -> list[list[list[Any]]]:
+    return [[[text, number(logprob)] for text, logprob in token.alternatives]] if token.alternatives else []
 
 
 def tokens_of(listed: list[list[Any]]) -> tuple[Token, ...]:
     """The inverse of `token_list`."""
-    return tuple(Token(text, float(logprob), start, end) for text, logprob, start, end in listed)
+    return tuple(
+        Token(text, float(lp), start, end, tuple((other, float(its)) for others in more for other, its in others))
+        for text, lp, start, end, *more in listed
+    )
 
 
 def normalised(value: Any) -> Any:

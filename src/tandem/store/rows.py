@@ -82,6 +82,15 @@ _PUT_SCORE = (
 )
 FIND_SCORE = "SELECT logprob, tokens, greedy FROM scored WHERE request = ? AND digest = ?"
 
+_ASKED = "SELECT id FROM requests WHERE model = (SELECT id FROM models WHERE name = :name)"
+HOLDS = (
+    f"SELECT EXISTS (SELECT 1 FROM scored WHERE request IN ({_ASKED})), "
+    f"EXISTS (SELECT 1 FROM draws WHERE logprobs AND request IN ({_ASKED})), "
+    "coalesce((SELECT max(json_extract(request, '$.sampling.alternatives')) FROM requests "
+    f"WHERE id IN ({_ASKED}) AND typeof(request) = 'text' AND request LIKE '%\"alternatives\":%'), 0)"
+)
+"""Of a model: whether there are scores, and log-probabilities, and the most alternatives that were asked for."""
+
 _OF = "JOIN requests ON requests.id = {table}.request JOIN models ON models.id = requests.model "
 _PAGE = "WHERE {table}.id > ? AND (? IS NULL OR models.name = ?) ORDER BY {table}.id LIMIT ?"
 _ALL = (

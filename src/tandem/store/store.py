@@ -195,6 +195,12 @@ class Store:
         with self._reading() as reader:
             return tuple(cell_text(served) for (served,) in reader.execute(query, (text_cell(name),)))
 
+    def holds(self, name: str) -> tuple[bool, bool, int]:
+        """What is recorded of a model: scores? log-probabilities? And at most how many alternatives to each token?"""
+        with self._reading() as reader:
+            scores, logprobs, alternatives = reader.execute(rows.HOLDS, {"name": text_cell(name)}).fetchone()
+        return bool(scores), bool(logprobs), int(alternatives)
+
     def records(self, name: str | None = None, *, only: Part | None = None) -> Iterator[Record]:
         """Everything recorded, of one model or all: answers, then setbacks, then scores, each in order of arrival.
 

@@ -79,7 +79,7 @@ def notes(judged: Judged) -> list[str]:
         told.append(f"MISSING: {len(judged.unanswered)} outputs; the first: {why.outcome}, {why.why:.100}")
     if judged.lacking:
         told.append(f"MISSING: {judged.lacking} of the baseline's instructions have no judgment")
-    masses = [_mass(j.logprobs) for j in judged.judgments if j.how == "scores" and j.logprobs]
+    masses = [_mass(j.logprobs) for j in judged.judgments if j.how in ("scores", "likeliest tokens") and j.logprobs]
     if masses:
         mid, few = sorted(masses)[len(masses) // 2], sum(m < 0.5 for m in masses)
         told.append(

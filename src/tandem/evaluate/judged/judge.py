@@ -4,12 +4,10 @@
     await judge.prefer(question, first, second)      # probability that the second is better
 
 The published judges of AlpacaEval in our own words. `alpaca_eval` names the answers m and M and takes the preference
-from how likely the judge finds either name: exactly where the model scores continuations, else from the probability of
-the token that it writes, else from what it writes. `alpaca_eval_1` asks for a ranked list. Each pair is judged in one
-order, drawn as published from the instruction, or in both.
-
-What this does not do: read more than the token that was written where a server would list others beside it; all that
-is not its probability counts for the other name.
+from how likely the judge finds either name: exactly where the model scores continuations, else from the likeliest
+tokens in the place of the first, as published, else from the probability of the token that it writes (all that is not
+its own counts for the other name), else from what it writes. `alpaca_eval_1` asks for a ranked list. Each pair is
+judged in one order, drawn as published from the instruction, or in both.
 """
 
 from __future__ import annotations
@@ -28,6 +26,8 @@ from tandem.types import Chat, Completion, Question, Sampling, Token
 Form: TypeAlias = Literal["alpaca_eval", "alpaca_eval_1"]
 ANSWER = {"alpaca_eval": 8, "alpaca_eval_1": 100}
 """Tokens that a judge may write: the name itself may come after a space or a quotation mark."""
+LIKELIEST = 5
+"""Tokens that the published judge looks at in the place of the first."""
 
 
 class PairJudge:
@@ -50,7 +50,9 @@ class PairJudge:
         if self.form == "alpaca_eval_1":
             return "text"
         able = self.model.abilities
-        return "scores" if able.scoring else "own token" if able.logprobs else "text"
+        if able.scoring:
+            return "scores"
+        return "likeliest tokens" if able.alternatives else "own token" if able.logprobs else "text"
 
     async def prefer(self, question: Question, first: str, second: str) -> float:
         """Probability that `second` is better; NaN where the judge's answer cannot be read (`tally` counts it).
@@ -85,7 +87,10 @@ class PairJudge:
             return _judged(reading.from_logprobs(a, b), swap, "scores", "", {"m": a, "M": b})
         ranked = self.form == "alpaca_eval_1"
         prompt = (prompts.ranking if ranked else prompts.letter)(instruction, *shown)
-        sampling = Sampling(max_tokens=ANSWER[self.form], logprobs=self.how == "own token")
+        likeliest = min(LIKELIEST, self.model.abilities.alternatives) if self.how == "likeliest tokens" else 0
+        sampling = Sampling(
+            max_tokens=ANSWER[self.form], logprobs=self.how in ("likeliest tokens", "own token"), alternatives=likeliest
+        )
         answer = await ask(self.model, prompt, sampling)
         if isinstance(answer, Lost):
             return Judgment(None, answer.outcome, swap, note=answer.why)
@@ -102,7 +107,11 @@ class PairJudge:
 
 
 def _from_letter(answer: Completion, swap: bool) -> Judgment:
-    """The preference in an answer that should be m or M: its token's probability, else the letter."""
+    """The preference in an answer that should be m or M: the likeliest tokens, its own token, else the letter."""
+    names = _likeliest(answer.tokens or ())
+    if names:
+        shown = reading.from_logprobs(*map(names.get, prompts.LETTERS))
+        return _judged(shown, swap, "likeliest tokens", answer.text, names)
     letter = reading.from_letter(answer.text)
     token = _named(answer.tokens or ())
     if letter is None or token is None:
@@ -112,6 +121,17 @@ def _from_letter(answer: Completion, swap: bool) -> Judgment:
     a, b = (own, rest) if letter == 1 else (rest, own)
     logprobs = {name: lp for name, lp in zip(prompts.LETTERS, (a, b), strict=True) if lp > -math.inf}
     return _judged(reading.from_logprobs(a, b), swap, "own token", answer.text, logprobs)
+
+
+def _likeliest(tokens: tuple[Token, ...]) -> dict[str, float]:
+    """Log-probabilities of the names among the likeliest first tokens; of one that occurs twice, the likelier."""
+    first = next((token for token in tokens if token.text.strip()), None)
+    found: dict[str, float] = {}
+    for text, logprob in first.alternatives if first else ():
+        name = text.strip()
+        if name in prompts.LETTERS:
+            found[name] = max(logprob, found.get(name, -math.inf))
+    return found
 
 
 def _named(tokens: tuple[Token, ...]) -> Token | None:

@@ -46,7 +46,7 @@ class Judgment:
     swapped: bool = False
     """Whether the judge saw the second one first."""
     how: str = ""
-    """What the preference rests on: scores, own token, text, recorded."""
+    """What the preference rests on: scores, likeliest tokens, own token, text, recorded."""
     text: str = ""
     """What the judge wrote."""
     logprobs: dict[str, float] | None = None

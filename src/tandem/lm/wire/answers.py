@@ -22,6 +22,7 @@ NOTES = {
     "answer-broken-off": "the server broke off other answers of this call; they were dropped and asked for again",
     "more-samples-than-asked": "more samples came than were asked for, and were paid; the surplus was dropped",
     "server-ignored-logprobs": "log-probabilities were asked for and did not come",
+    "server-ignored-alternatives": "the likeliest tokens of each place were asked for and did not come",
     "logprobs-do-not-fit": "the tokens that came do not add up to the answer; they were dropped",
     "server-ignored-stop": "the answer went on past a stop text; it was cut there",
     "stop-text-left-in": "the answer ended with the stop text; it was cut off",
@@ -156,6 +157,8 @@ def _completion(choice: Choice, usage: Usage, served: str, common: Sequence[str]
             listed = tokens(choice.text, choice.pieces or (), length=len(text.encode()), late=late)
             if listed is None:
                 notes.append("logprobs-do-not-fit")
+            elif asked.sampling.alternatives and listed and not any(token.alternatives for token in listed):
+                notes.append("server-ignored-alternatives")
     return Completion(text, finish, listed, usage, served, tuple(dict.fromkeys(notes)))
 
 

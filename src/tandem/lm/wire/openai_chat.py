@@ -53,14 +53,14 @@ def body(endpoint: Endpoint, prompt: Prompt, asked: Asked) -> dict[str, Any]:
         "messages": _messages(prompt),
         **continued(endpoint, prompt.prefill),
         **drawing(endpoint, asked),
-        **({"logprobs": True, "top_logprobs": 1} if asked.sampling.logprobs else {}),
+        **({"logprobs": True, "top_logprobs": max(1, asked.sampling.alternatives)} if asked.sampling.logprobs else {}),
         **endpoint.body,
     }
 
 
 def answers(endpoint: Endpoint, reply: Part, asked: Asked) -> tuple[Completion, ...]:
     """The completions of a reply. Raises `CallFailed` that names the path of what is missing or of the wrong type."""
-    choices = [_choice(part) for part in reply["choices"].items()]
+    choices = [_choice(part, asked.sampling.alternatives > 0) for part in reply["choices"].items()]
     return completions(reply, choices, counts(reply), asked)
 
 
@@ -132,8 +132,13 @@ def finish(part: Part) -> tuple[Finish, tuple[str, ...]]:
     return (known, ()) if known else ("stop", ("finish-unknown",))
 
 
-def listed(part: Part) -> tuple[Piece, ...]:
-    """Tokens as the chat format lists them; a token without `bytes` is spelled out."""
+def listed(part: Part, alternatives: bool = False) -> tuple[Piece, ...]:
+    """Tokens as the chat format lists them; a token without `bytes` is spelled out.
+
+    With `alternatives` the likeliest tokens in each place as well, where the server tells them.
+    """
+    if alternatives:
+        return tuple(_listed(token)._replace(alternatives=_likeliest(token)) for token in part.items())
     values = part.value if isinstance(part.value, list) else []
     try:
         # The usual case first: a look at every value through a `Part` takes three times as long.
@@ -150,6 +155,11 @@ def _listed(token: Part) -> Piece:
     octets = token.get("bytes")
     data = octets.octets() if octets else spelled(token["token"].text())
     return Piece(data, token["logprob"].number())
+
+
+def _likeliest(token: Part) -> tuple[tuple[str, float], ...]:
+    listing = token.get("top_logprobs")
+    return tuple((one["token"].text(), one["logprob"].number()) for one in listing.items()) if listing else ()
 
 
 def score_at_end(listing: Part, before: str, continuation: str) -> Score:
@@ -210,7 +220,7 @@ def _messages(prompt: Chat) -> list[dict[str, str]]:
     return [*messages, {"role": "assistant", "content": prompt.prefill}] if prompt.prefill else messages
 
 
-def _choice(part: Part) -> Choice:
+def _choice(part: Part, alternatives: bool) -> Choice:
     message = part["message"]
     content, refusal = message.get("content"), message.get("refusal")
     ended, notes = finish(part)
@@ -223,7 +233,7 @@ def _choice(part: Part) -> Choice:
     return Choice(
         text=text,
         finish=ended,
-        pieces=listed(tokens) if tokens else None,
+        pieces=listed(tokens, alternatives) if tokens else None,
         reasoned=bool(reasoning and reasoning.value),
         notes=notes,
     )

@@ -32,7 +32,7 @@ def body(endpoint: Endpoint, prompt: Prompt, asked: Asked) -> dict[str, Any]:
         "model": endpoint.model,
         "prompt": _plain(endpoint, prompt),
         **drawing(endpoint, asked),
-        **({"logprobs": 1} if asked.sampling.logprobs else {}),
+        **({"logprobs": max(1, asked.sampling.alternatives)} if asked.sampling.logprobs else {}),
         **endpoint.body,
     }
 
@@ -43,7 +43,7 @@ def answers(endpoint: Endpoint, reply: Part, asked: Asked) -> tuple[Completion, 
     for part in reply["choices"].items():
         ended, notes = finish(part)
         logprobs = part.get("logprobs")
-        pieces = tuple(_pieces(logprobs)) if logprobs else None
+        pieces = tuple(_pieces(logprobs, asked.sampling.alternatives > 0)) if logprobs else None
         choices.append(Choice(part["text"].text(), ended, pieces, notes=notes))
     return completions(reply, choices, counts(reply), asked)
 
@@ -90,10 +90,10 @@ def _plain(endpoint: Endpoint, prompt: Prompt) -> str:
     return prompt.text
 
 
-def _pieces(logprobs: Part) -> list[Piece]:
+def _pieces(logprobs: Part, alternatives: bool = False) -> list[Piece]:
     """Tokens of a choice: parallel lists, or llama.cpp's list as in the chat format."""
     if content := logprobs.get("content"):
-        return list(listed(content))
+        return list(listed(content, alternatives))
     texts = logprobs.get("tokens")
     if texts is None:
         return []
@@ -105,7 +105,8 @@ def _pieces(logprobs: Part) -> list[Piece]:
     pieces = []
     for token, value, likeliest in zip(tokens, values, tops, strict=True):
         logprob = None if value.value is None else value.number()
-        best = [entry.number() for _, entry in likeliest.entries()] if likeliest and likeliest.value else []
-        greedy = logprob is not None and bool(best) and logprob >= max(best)
-        pieces.append(Piece(spelled(token.text()), logprob, greedy))
+        named = likeliest.entries() if likeliest and likeliest.value else []
+        best = [(name, entry.number()) for name, entry in named]
+        greedy = logprob is not None and bool(best) and logprob >= max(lp for _, lp in best)
+        pieces.append(Piece(spelled(token.text()), logprob, greedy, tuple(best) if alternatives else ()))
     return pieces

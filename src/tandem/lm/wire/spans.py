@@ -34,6 +34,8 @@ class Piece(NamedTuple):
     """Natural log of its probability; None for the first token of a prompt."""
     greedy: bool = False
     """Whether the server shows no likelier token in its place."""
+    alternatives: tuple[tuple[str, float], ...] = ()
+    """The likeliest tokens in its place, where they were asked for."""
 
 
 class Span(NamedTuple):
@@ -97,7 +99,8 @@ def tokens(
         if piece.logprob is None:
             return None
         covered = min(span.end, length)
-        placed.append(Token(decoder.decode(data[span.start : covered]), piece.logprob, span.start, covered))
+        text = decoder.decode(data[span.start : covered])
+        placed.append(Token(text, piece.logprob, span.start, covered, piece.alternatives))
     return tuple(placed) if covered == length else None
 
 
