@@ -45,7 +45,13 @@ def serper(asked):
             "snippet": "It burnt in 1802.",
             "link": "https://example.org/fire",
         },
-        "knowledgeGraph": {"title": "Orle", "description": "A village.", "descriptionLink": "https://example.org/orle"},
+        "knowledgeGraph": {
+            "title": "Orle",
+            "type": "Village",
+            "description": "A village.",
+            "descriptionLink": "https://example.org/orle",
+            "attributes": {"Founded": "1680", "River": "Lend"},
+        },
         "organic": [{"title": title, "link": url, "snippet": text, "position": 1, "date": "May 1, 2024"}],
     }
 
@@ -95,8 +101,21 @@ def test_snippets_come_as_plain_text_with_their_address(engine):
 
 def test_the_answer_box_comes_first():
     result, _ = ask("serper", serper)
-    assert [f.text for f in result.findings] == ["1802. It burnt in 1802.", "Orle: A village.", PLAIN]
+    assert [f.text for f in result.findings] == [
+        "1802. It burnt in 1802.",
+        "Orle: A village; Founded: 1680; River: Lend",
+        PLAIN,
+    ]
     assert result.findings[0].place == "https://example.org/fire"
+
+
+def test_a_card_of_facts_without_a_description_is_told_by_its_kind_and_facts():
+    def card(asked):
+        told = serper(asked) | {"answerBox": None, "organic": []}
+        return told | {"knowledgeGraph": {"title": "Orle", "type": "Village", "attributes": {"Founded": "1680"}}}
+
+    result, _ = ask("serper", card)
+    assert [f.text for f in result.findings] == ["Orle: Village; Founded: 1680"]
 
 
 def test_what_the_engines_own_model_says_is_no_finding():

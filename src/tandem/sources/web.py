@@ -75,8 +75,12 @@ def _serper(told: Mapping[str, Any]) -> Iterator[Finding]:
         both = f"{box['answer']}. {box['snippet']}" if box.get("answer") and box.get("snippet") else text
         yield _finding(both, box.get("title"), box.get("link"), box.get("date") or "")
     if graph := told.get("knowledgeGraph"):
-        about = f"{graph.get('title', '')}: {graph.get('description') or graph.get('type') or ''}"
-        yield _finding(about if about.strip(": ") else "", graph.get("title"), graph.get("descriptionLink"))
+        told_of = [graph.get("description") or graph.get("type") or ""]
+        told_of += [f"{name}: {value}" for name, value in (graph.get("attributes") or {}).items()]
+        about = "; ".join(str(part).rstrip(".") for part in told_of if part)
+        yield _finding(
+            f"{graph.get('title') or ''}: {about}" if about else "", graph.get("title"), graph.get("descriptionLink")
+        )
     for hit in told.get("organic", ()):
         yield _finding(hit.get("snippet"), hit["title"], hit["link"], hit.get("date") or "")
 
