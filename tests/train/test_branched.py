@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from tandem.corpus.batches import IGNORED
-from tandem.decoder import Decoder, Shape, branches
+from tandem.decoder import Decoder, Shape, attention, branches
+from tandem.decoder.attention import Visible
 from tandem.errors import UserError
 from tandem.train import branched
 from tandem.train.branched import Branched, Text
@@ -127,3 +128,25 @@ def test_what_does_not_fit_is_counted_and_nothing_that_fits_is_an_error() -> Non
     assert (packed.report.texts, packed.report.dropped) == (5, 1)
     with pytest.raises(UserError, match="none of 4 texts fits into 9 tokens"):
         Branched([texts(4, 8)], context=9, rows=1, pad=PAD, seed=0)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_part_by_part_gives_what_a_mask_gives_states_and_gradients(seed: int, kv_heads: int) -> None:
+    torch.manual_seed(seed)
+    lengths = [[7, 5, 1, 9, 2], [1, 11, 12], [24]]
+    numbers = [[0, 3, 1, 2, 9], [0, 7, 5], [4]]  # the last row has no trunk
+    documents = torch.tensor(
+        [[n for n, size in zip(*row, strict=True) for _ in range(size)] for row in zip(numbers, lengths, strict=True)]
+    )
+    q, k, v = (torch.randn(3, 24, heads, 8, requires_grad=True) for heads in (2, kv_heads, kv_heads))
+    parts = branches.visible(documents, branches.positions(documents), None)
+    seen = (documents[:, :, None] == documents[:, None, :]) | (documents[:, None, :] == branches.TRUNK)
+    mask = Visible(causal=False, mask=(seen & torch.ones(24, 24, dtype=torch.bool).tril())[:, None])
+    assert parts.parts and parts.mask is None
+    ways = []
+    for way in (parts, mask):
+        out = attention.attend(q, k, v, way)
+        ways.append((out, *torch.autograd.grad(out.square().sum(), (q, k, v))))
+    for one, other in zip(*ways, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)

@@ -1,11 +1,12 @@
 """Attention inside documents: which keys a query sees, and the fastest way there on the device at hand.
 
-A query sees itself and earlier tokens of its own document, at most `window` of them. Three ways to the same numbers:
+A query sees itself and earlier tokens of its own document, at most `window` of them. Several ways to the same numbers:
 
 - one document per row: causal attention, nothing to mask;
 - several, on a CPU: the documents are gathered into causal batches of similar length, so that a row of eight short
   documents costs an eighth of a long one's square instead of all of it with most of it masked;
 - several, on CUDA in half precision: torch's variable-length attention over the packed documents;
+- a trunk and branches behind it (`branches`), on a CPU: each part over the keys it sees;
 - otherwise (windows on a CPU, MPS, float32 on CUDA): a mask.
 
 What this does not do: project, turn by position, or cache. Rejected: masks everywhere (the same time as attending
@@ -44,6 +45,8 @@ class Visible:
     """Where each document begins in the batch laid end to end, and the end: for variable-length attention."""
     window: int | None = None
     """With `bounds`: the sliding window."""
+    parts: tuple[tuple[Part, ...], ...] = ()
+    """Of each row: runs of queries that see a trunk and themselves."""
 
 
 class Memory(Protocol):
@@ -56,6 +59,27 @@ class Memory(Protocol):
     def advance(self, tokens: int) -> None:
         """Every layer has kept that many new columns."""
         ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run of queries that see the first tokens of their row, and themselves causally."""
+
+    start: int
+    """Its first token."""
+    end: int
+    """One past its last."""
+    trunk: int
+    """Tokens at the row's beginning that it sees; 0 for the beginning itself."""
+    mask: Tensor | None = None
+    """With a trunk: (T, trunk + T), True where a query sees a key."""
+
+    @classmethod
+    def of(cls, start: int, end: int, trunk: int) -> Part:
+        """The part with its mask."""
+        size = end - start
+        mask = torch.ones(size, trunk + size, dtype=torch.bool).tril(trunk) if trunk else None
+        return cls(start, end, trunk, mask)
 
 
 @dataclass(frozen=True)
@@ -99,6 +123,8 @@ def attend(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGK: Tensor, seen: Visible) -> Ten
     """softmax(q·k / √K) · v over the keys each query sees; every key/value head serves H / G query heads."""
     if seen.slots is not None:
         return _attend_bucketed(q_BTHK, k_BSGK, v_BSGK, seen.buckets, seen.slots)
+    if seen.parts:
+        return _attend_parts(q_BTHK, k_BSGK, v_BSGK, seen.parts)
     if seen.bounds is not None:
         return _attend_packed(q_BTHK, k_BSGK, v_BSGK, seen.bounds, seen.window)
     return _attend(q_BTHK, k_BSGK, v_BSGK, seen.mask, seen.causal)
@@ -114,6 +140,19 @@ def _attend(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGK: Tensor, mask: Tensor | None,
         enable_gqa=q_BTHK.shape[2] != k_BSGK.shape[2],
     )
     return out_BHTK.transpose(1, 2)
+
+
+def _attend_parts(q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, parts: tuple[tuple[Part, ...], ...]) -> Tensor:
+    rows = []
+    for b, row in enumerate(parts):
+        outs = []
+        for part in row:
+            q, k, v = (x[b : b + 1, part.start : part.end] for x in (q_BTHK, k_BTGK, v_BTGK))
+            if part.trunk:
+                k, v = (torch.cat([x[b : b + 1, : part.trunk], own], 1) for x, own in ((k_BTGK, k), (v_BTGK, v)))
+            outs.append(_attend(q, k, v, part.mask, causal=part.mask is None))
+        rows.append(torch.cat(outs, 1))
+    return torch.cat(rows)
 
 
 # ── in parts: for keys that lie in several places ───────────────────────────────────────────────────────────────────

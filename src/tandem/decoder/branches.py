@@ -12,10 +12,12 @@ B batch, T tokens.
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import torch
 from torch import Tensor
 
-from tandem.decoder.attention import Visible
+from tandem.decoder.attention import Part, Visible
 from tandem.decoder.model import Decoder
 
 TRUNK = 0
@@ -35,10 +37,25 @@ def positions(documents_BT: Tensor) -> Tensor:
 def hidden(model: Decoder, tokens_BT: Tensor, documents_BT: Tensor) -> Tensor:
     """States after the final norm (B, T, D) of rows of a trunk and its branches."""
     positions_BT = positions(documents_BT)
-    at_T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
+    turn = model._rope.table(int(positions_BT.max()) + 1, tokens_BT.device)[positions_BT]
+    return model._states(tokens_BT, turn, visible(documents_BT, positions_BT, model.shape.window), None)
+
+
+def visible(documents_BT: Tensor, positions_BT: Tensor, window: int | None) -> Visible:
+    """Trunk and own branch: on a CPU part by part, which leaves out what a mask would only hide; else by a mask."""
+    if documents_BT.device.type == "cpu" and (window is None or window > int(positions_BT.max())):
+        return Visible(causal=False, parts=tuple(_parts(row) for row in documents_BT))
+    at_T = torch.arange(documents_BT.shape[1], device=documents_BT.device)
     seen_BTS = (documents_BT[:, :, None] == documents_BT[:, None, :]) | (documents_BT[:, None, :] == TRUNK)
     seen_BTS &= at_T[:, None] >= at_T[None, :]
-    if model.shape.window is not None:
-        seen_BTS &= positions_BT[:, :, None] - positions_BT[:, None, :] < model.shape.window
-    turn = model._rope.table(int(positions_BT.max()) + 1, tokens_BT.device)[positions_BT]
-    return model._states(tokens_BT, turn, Visible(causal=False, mask=seen_BTS[:, None]), None)
+    if window is not None:
+        seen_BTS &= positions_BT[:, :, None] - positions_BT[:, None, :] < window
+    return Visible(causal=False, mask=seen_BTS[:, None])
+
+
+def _parts(documents_T: Tensor) -> tuple[Part, ...]:
+    """The trunk, then every branch, as they lie in a row."""
+    lengths = torch.unique_consecutive(documents_T, return_counts=True)[1].tolist()
+    trunk = lengths[0] if documents_T[0] == TRUNK else 0
+    ends = list(accumulate(lengths))
+    return tuple(Part.of(end - n, end, trunk if end > trunk else 0) for n, end in zip(lengths, ends, strict=True))
