@@ -393,9 +393,12 @@ def told(trial: str, trained: Trained, nats: float) -> None:
 
 
 def ended(main: Callable[[], None]) -> None:
-    """Run a command; a user's error is one message and status 2, a failure status 1."""
+    """Run a command; a user's error is one message and status 2, a failure status 1, Ctrl-C status 130."""
     try:
         main()
     except TandemError as e:
         print(e, file=sys.stderr)
         sys.exit(e.exit_status)
+    except KeyboardInterrupt:
+        print("\nstopped; where a folder was named with --work, the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
