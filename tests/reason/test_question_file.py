@@ -138,3 +138,49 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path, name, data):
 def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
     (tmp_path / "q.jsonl").write_bytes(b'\xef\xbb\xbf{"question": "?"}')
     assert len(question_file.read(tmp_path / "q.jsonl")) == 1
+
+
+def test_rows_of_hotpotqa_are_read_as_published_and_as_on_the_hub(tmp_path):
+    asked = {"_id": "5a", "question": "Where?", "answer": "Karo", "supporting_facts": [["Lend", 0]]}
+    pairs = [["Lend", ["The Lend is long.", " It ends in Karo."]], ["Orn", ["A hill."]]]
+    hub = {"title": [title for title, _ in pairs], "sentences": [told for _, told in pairs]}
+    one, two = read(tmp_path, {**asked, "context": pairs}, {**asked, "_id": "5b", "context": hub})
+    assert (one.id, two.id) == ("5a", "5b")
+    assert one.context == two.context == ("The Lend is long. It ends in Karo.", "A hill.")
+    assert one.meta["titles"] == ["Lend", "Orn"] and "supporting_facts" not in without_gold(one).meta
+
+
+def test_rows_of_medmcqa_keep_their_options_and_the_right_one(tmp_path):
+    row = {"question": "Which?", "opa": "a", "opb": "b", "opc": "c", "opd": "d", "exp": "Since c."}
+    one, two = read(tmp_path, {**row, "cop": 2, "id": "x"}, {**row, "cop": -1, "id": "y"})
+    assert one.choices == ("a", "b", "c", "d") and kinds.gold(one) == ("C",)
+    assert kinds.of(two).name == "letter" and not kinds.gold(two) and "cop" not in two.meta
+
+
+def test_rows_of_fetaqa_keep_their_table_and_answer_in_a_sentence(tmp_path):
+    table = [["Year", "Town"], ["1871", "Karo"]]
+    row = {"feta_id": 7, "table_page_title": "Orn", "table_section_title": "Towns", "table_array": table}
+    (q,) = read(tmp_path, {**row, "question": "When?", "answer": "In 1871 it was Karo."})
+    assert (q.id, kinds.of(q).name) == ("7", "sentence")
+    assert q.context == ("Orn | Towns | Year | Town | 1871 | Karo",)
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"opa": "a", "opb": "b", "cop": 1}, "no text under `opc`"),
+        ({"opa": "a", "opb": "b", "opc": "c", "opd": "d", "cop": 4}, "counts from 0, as on the hub"),
+        ({"context": {"title": ["a"]}}, "nor HotpotQA's titles with sentences"),
+        ({"context": [["a", "b", "c"]]}, "nor HotpotQA's titles with sentences"),
+        ({"context": [["a", [1]]]}, "nor HotpotQA's titles with sentences"),
+        ({"id": ["a"]}, "neither a text nor a number"),
+    ],
+)
+def test_half_a_form_is_named_with_what_it_lacks(tmp_path, row, why):
+    with pytest.raises(UserError, match=why):
+        read(tmp_path, {"question": "?", **row})
+
+
+def test_an_empty_id_is_none(tmp_path):
+    found = read(tmp_path, {"id": "", "question": "a?"}, {"id": None, "question": "b?"}, {"id": 0, "question": "c?"})
+    assert [q.id for q in found] == ["1", "2", "0"]

@@ -6,7 +6,8 @@
     context             passages that come with it       table     rows of cells, the first row the header
 
 Recognised besides: paragraphs with titles (`paragraphs: [{title, text}]`, which marks of gold never leave), claims with
-`SUPPORTS`, `REFUTES` and `NOT ENOUGH INFO` (FEVER), questions with a table (FeTaQA). Every other field stays in `meta`.
+`SUPPORTS`, `REFUTES` and `NOT ENOUGH INFO` (FEVER), questions with a table (FeTaQA), and the names that the usual data
+sets give their fields (`question_forms`). Every other field stays in `meta`.
 Rows that do not fit are named with their line, all of them, the first ten with what is wrong, before anything is asked.
 """
 
@@ -21,13 +22,28 @@ from typing import Any
 
 from tandem.errors import UserError
 from tandem.reason import kinds
+from tandem.reason.question_forms import own_form
 from tandem.types import Question
 
 LABELS = ("SUPPORTS", "REFUTES", "NOT ENOUGH INFO")
 """What is said about a claim unless its row has choices of its own."""
 SHOWN = 10
 """Bad rows that are told with what is wrong."""
-_USED = {"id", "question", "answer", "answers", "aliases", "choices", "claim", "label", "kind", "context", "paragraphs"}
+_USED = {
+    "id",
+    "_id",
+    "feta_id",
+    "question",
+    "answer",
+    "answers",
+    "aliases",
+    "choices",
+    "claim",
+    "label",
+    "kind",
+    "context",
+    "paragraphs",
+}
 
 
 def read(file: Path) -> list[Question]:
@@ -58,6 +74,7 @@ def read(file: Path) -> list[Question]:
 
 def of_row(row: Mapping[str, Any], name: str) -> Question:
     """A question out of a row; `name` is its id where the row has none. Raises UserError on what does not fit."""
+    row = own_form(row)
     claim = "claim" in row
     text = row.get("claim" if claim else "question")
     if not isinstance(text, str) or not text.strip():
@@ -76,7 +93,7 @@ def of_row(row: Mapping[str, Any], name: str) -> Question:
     if titles:
         meta["titles"] = titles
     question = Question(
-        id=str(row.get("id", name)),
+        id=_id(row, name),
         text=text.strip(),
         answers=tuple(_answers(row, choices, claim)),
         choices=tuple(choices),
@@ -89,6 +106,13 @@ def of_row(row: Mapping[str, Any], name: str) -> Question:
             if not kind.read(accepted, question):
                 raise UserError(f"the answer {accepted!r} is none of its {len(choices)} choices")
     return question
+
+
+def _id(row: Mapping[str, Any], name: str) -> str:
+    given = next((row[key] for key in ("id", "_id", "feta_id") if row.get(key) not in (None, "")), name)
+    if not isinstance(given, str | int | float) or isinstance(given, bool):
+        raise UserError(f"the id {given!r} is neither a text nor a number")
+    return str(given)
 
 
 def _answers(row: Mapping[str, Any], choices: list[str], claim: bool) -> list[str]:
