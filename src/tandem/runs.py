@@ -117,6 +117,29 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise
 
 
+def beside(path: Path, ending: str) -> Path:
+    """The file beside a path that has its name and an ending: `runs/a` and `.answers.db` give `runs/a.answers.db`."""
+    named = path if path.name not in ("", "..") else path.resolve()
+    if not named.name:
+        raise UserError("has no place beside it", where=str(path), remedy="name a folder below it")
+    return named.with_name(named.name + ending)
+
+
+def check_place(path: Path) -> None:
+    """Raise UserError where no run can begin or go on: at a file, in a folder that holds something else."""
+    if path.exists() and not path.is_dir():
+        raise UserError("is a file, not a folder", where=str(path), remedy="name a new folder with --out")
+    if not path.exists() or (path / "recipe.toml").exists():
+        return
+    strangers = sorted(p.name for p in path.iterdir() if p.name not in {".lock", "recipe.toml.part"})
+    if strangers:
+        raise UserError(
+            f"the folder is not empty and holds no run ({', '.join(strangers[:3])} …)",
+            where=str(path),
+            remedy="name an empty or new folder",
+        )
+
+
 # ── The folder ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -130,8 +153,7 @@ class Run:
         """
         self.path = path
         try:
-            if path.exists() and not path.is_dir():
-                raise UserError("is a file, not a folder", where=str(path), remedy="name a new folder with --out")
+            check_place(path)
             path.mkdir(parents=True, exist_ok=True)
             self._lock: IO[str] = (path / ".lock").open("a")
         except OSError as e:
@@ -154,13 +176,7 @@ class Run:
     def _claim(self, recipe: str, facts: Mapping[str, Any]) -> None:
         saved = self.path / "recipe.toml"
         if not saved.exists():
-            strangers = [p.name for p in self.path.iterdir() if p.name not in {".lock", "recipe.toml.part"}]
-            if strangers:
-                raise UserError(
-                    f"the folder is not empty and holds no run ({', '.join(sorted(strangers)[:3])} …)",
-                    where=str(self.path),
-                    remedy="name an empty or new folder",
-                )
+            check_place(self.path)
             write_whole(saved, recipe)
         elif (before := self._recipe()) != recipe and not self._begun():
             (self.path / "run.json").unlink(missing_ok=True)

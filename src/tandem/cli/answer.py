@@ -102,15 +102,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _questions(options: argparse.Namespace) -> tuple[list[Question], bool]:
     """What is asked, and whether it is a file."""
-    import os
-
     from tandem.errors import UserError
     from tandem.reason import question_file
     from tandem.types import Question
 
     given = options.question
-    meant = given.endswith((".jsonl", ".jsonl.gz", ".json")) and (" " not in given.strip() or os.sep in given)
-    if meant or _is_file(given):
+    if _meant_as_file(given) or _is_file(given):
         if options.limit is not None and options.limit < 1:
             raise UserError(f"is {options.limit}", where="--limit", remedy="give at least 1")
         return question_file.read(Path(given))[: options.limit], True
@@ -119,10 +116,22 @@ def _questions(options: argparse.Namespace) -> tuple[list[Question], bool]:
     return [Question("1", given.strip())], False
 
 
+def _meant_as_file(given: str) -> bool:
+    """Whether a name was given rather than a question: one word with an ending or a folder, or `-`."""
+    import os
+    import re
+
+    name = given.strip()
+    if name.endswith((".jsonl", ".jsonl.gz", ".json")) and os.sep in name:
+        return True
+    one_word = len(name.split()) == 1 and "?" not in name
+    return one_word and (name == "-" or os.sep in name or re.search(r"\w\.[A-Za-z]\w{0,5}$", name) is not None)
+
+
 def _is_file(given: str) -> bool:
-    """Whether there is such a file; a question may be too long for a name."""
+    """Whether there is such a file or folder; a question may be too long for a name."""
     try:
-        return Path(given).is_file()
+        return Path(given).exists()
     except OSError:
         return False
 
@@ -156,11 +165,14 @@ async def _answer(options: argparse.Namespace, questions: list[Question], severa
 
 def _store(options: argparse.Namespace, opened: ExitStack) -> Store | None:
     """The file of recorded answers and look-ups; one question is recorded only where --store says so."""
+    from tandem.runs import beside, check_place
     from tandem.store import Store
 
+    if options.out:
+        check_place(options.out)
     if options.model.startswith("replay:") or not (options.store or options.out):
         return None
-    path = options.store or options.out.with_name(options.out.name + ".answers.db")
+    path = options.store or beside(options.out, ".answers.db")
     path.parent.mkdir(parents=True, exist_ok=True)
     return opened.enter_context(Store(path))
 

@@ -80,9 +80,11 @@ def model_at(address: str, options: argparse.Namespace, opened: ExitStack) -> Mo
 
     store: Store | None = None
     if not address.startswith("replay:"):
+        from tandem.runs import beside, check_place
         from tandem.store import Store
 
-        path = options.store or options.out.with_name(options.out.name + ".answers.db")
+        check_place(options.out)
+        path = options.store or beside(options.out, ".answers.db")
         path.parent.mkdir(parents=True, exist_ok=True)
         store = opened.enter_context(Store(path))
     return connect(

@@ -112,9 +112,10 @@ def _model(options: argparse.Namespace, opened: ExitStack) -> Model:
 
 def _store(options: argparse.Namespace) -> Store | None:
     """The file of recorded answers; a dry run makes none, and a replay has its own."""
+    from tandem.runs import beside
     from tandem.store import Store
 
-    path = options.store or options.out.with_name(options.out.name + ".answers.db")
+    path = options.store or beside(options.out, ".answers.db")
     if options.model.startswith("replay:") or (options.dry_run and not path.exists()):
         return None
     return Store(path, read_only=options.dry_run)
