@@ -194,20 +194,74 @@ def test_the_same_command_asks_nothing_again_and_writes_the_same(answer):
 
 def test_a_spent_budget_leaves_the_rest_unasked_and_the_run_goes_on_with_more(answer):
     status, _, err = answer("--method", "cot", "--out", "run", "--budget-calls", "2", "--concurrency", "1", rows=KNOWN)
-    assert status == 1 and "2 questions were not asked" in err
+    assert status == 1 and "2 of 4 questions were not asked" in err
     assert len(items("run")) == 2
+    told = json.loads(Path("run/results.json").read_text())
+    assert "INCOMPLETE: 2 of 4 questions were not asked" in told["lead"]
+    assert '"complete": false' in Path("run/events.jsonl").read_text()
     status, _, _ = answer("--method", "cot", "--out", "run", "--budget-calls", "2", rows=KNOWN)
     assert (status, len(items("run"))) == (0, 4)
+    assert "INCOMPLETE" not in Path("run/report.html").read_text()
 
 
 def test_a_question_whose_call_fails_is_told_and_does_not_count_as_wrong(answer):
     status, out, err = answer(
         "--method", "cot", "--out", "run", rows=[*KNOWN, {"id": "x", "question": "broken", "answer": "y"}]
     )
-    assert status == 1 and "1 questions failed (server 1); --retry-failed asks again" in err
+    assert status == 1 and "1 of 5 questions failed (server 1); --retry-failed asks again" in err
     (failed,) = (item for item in items("run") if item["id"] == "x")
     assert failed["outcome"] == "failed" and "right" not in failed
     assert "100.0 %" in out
+    (example,) = (e for s in told(Path("run")) for e in s["items"] if e["kind"] == "Example" and "broken" in e["prompt"])
+    assert example["outputs"][-1][1].startswith("Answer: (failed)\n(server: ")
+
+
+def told(run):
+    """Chapters of a run's results."""
+    return json.loads((run / "results.json").read_text())["sections"]
+
+
+def test_items_stand_in_the_order_of_the_file(answer):
+    rows = [{"id": f"q{n}", "question": f"What may {n} Zell be?", "answer": "Zell"} for n in (1, 2, 10, 11)]
+    answer("--method", "cot", "--out", "run", rows=rows)
+    assert [item["id"] for item in items("run")] == ["q1", "q2", "q10", "q11"]
+
+
+@pytest.mark.parametrize("name", ["questons.csv", "nofile.txt", "-", "some/where", "."])
+def test_a_name_that_is_no_file_is_not_asked_as_a_question(answer, name):
+    status, out, err = answer(name, "--method", "cot", "--out", "run")
+    assert status == 2 and not out and ("no such file" in err or "cannot be read" in err)
+
+
+def test_a_refused_folder_leaves_nothing_beside_it(answer, place):
+    Path("mine").mkdir()
+    Path("mine/letter.txt").write_text("precious")
+    for out, why in (("mine", "holds no run"), ("cards.jsonl", "is a file"), (".", "holds no run")):
+        status, _, err = answer("--method", "cot", "--out", out, rows=KNOWN)
+        assert status == 2 and why in err
+    assert not list(place.glob("*.answers.db")) and not list(place.parent.glob("*.answers.db"))
+
+
+def test_the_folder_one_is_in_can_hold_the_run(answer, place, monkeypatch):
+    Path("here").mkdir()
+    rows = "".join(json.dumps(row) + "\n" for row in KNOWN)
+    Path("q.jsonl").write_text(rows)
+    monkeypatch.chdir(place / "here")
+    assert answer("../q.jsonl", "--method", "cot", "--out", ".", "--model", "scripted:../rules.toml")[0] == 0
+    assert (place / "here" / "results.json").is_file() and (place / "here.answers.db").is_file()
+
+
+def test_what_was_found_and_tells_nothing_of_the_sentence_is_not_cited(answer):
+    Path("cards.jsonl").write_text(
+        "".join(
+            json.dumps({"front": front, "back": back}) + "\n"
+            for front, back in [*CARDS, ("Where was the lamp of the harbour?", "The tower fell in the storm of 1802.")]
+        )
+    )
+    _, out, _ = answer(LAMP, *CARDS_ASKED, "--fetch", "3")
+    assert "  2. Mira Tal was born in Karo. (corrected) [2]\n" in out or "(corrected) [1]" in out
+    cited, looked_at = out.split("  looked at:\n")
+    assert "cards.jsonl:3" in looked_at and "cards.jsonl:3" not in cited
 
 
 @pytest.mark.slow  # its retries take seconds
@@ -266,10 +320,10 @@ def test_the_calibrator_is_fitted_on_the_first_questions_and_told_so(answer):
     assert "Fitted on the first 5 of 8 questions with known answers, measured on the other 3." in out
     assert "| calibrated " in out and "| cot-sc, the same " in out
     assert [("confidence" in item) for item in items("run")] == [False] * 5 + [True] * 3
-    status, out, err = answer(
-        "--method", "calibrated", "--out", "less", *CARDS_ASKED, "--samples", "2", "--fit", "8", rows=rows
-    )
-    assert status == 1 and "cannot be fitted on 8 of 8" in err and "| cot-sc " in out
+    for fit, given, why in (("8", rows, "8 of 8"), ("1", [{"question": r["question"]} for r in rows], "1 of 0")):
+        more = ("--method", "calibrated", "--out", "less", *CARDS_ASKED, "--samples", "2", "--fit", fit)
+        status, _, err = answer(*more, rows=given)
+        assert status == 2 and f"cannot be fitted on {why}" in err and not Path("less").exists()
 
 
 @pytest.mark.parametrize(
@@ -421,3 +475,9 @@ def test_stopped_at_any_moment_the_same_command_asks_nothing_again_that_was_reco
     asyncio.run(run())
     for name in ("answers-items.jsonl", "results.json"):
         assert Path("stopped", name).read_bytes() == Path("whole", name).read_bytes()
+
+
+def test_a_model_that_goes_on_thinking_is_told_as_one_that_did_not_finish(answer):
+    Path("rules.toml").write_text('[[rule]]\nanswers = " I look.\\nAction 1: search[Lamp]"\n')
+    status, _, err = answer(LAMP, *CARDS_ASKED, "--method", "react", "--turns", "2")
+    assert status == 1 and "no answer (no-answer): the model did not finish in 2 turns (--turns)" in err

@@ -113,8 +113,8 @@ def test_an_example_shows_samples_findings_and_the_sentence_that_was_replaced():
     )
     verify = Step("verify", {"sentence": "Old.", "edit": "New.", "edited": "edited"})
     edits = [
-        {"text": "New.", "outcome": "edited", "findings": []},
-        {"text": "Same.", "outcome": "no-evidence", "findings": []},
+        {"text": "New.", "outcome": "edited", "findings": [], "cites": []},
+        {"text": "Same.", "outcome": "no-evidence", "findings": [], "cites": []},
     ]
     made = record(
         "Karo", trace=Step("m", steps=[chains, verify]), before="Tolk", steps_before=["Old.", "Same."], edits=edits
@@ -126,3 +126,10 @@ def test_an_example_shows_samples_findings_and_the_sentence_that_was_replaced():
         "m": "− Old.\n+ New.\n  Same. (no-evidence)\nAnswer: Karo",
     }
     assert example.correct == (None, False, True)
+
+
+def test_scores_that_are_all_the_same_have_wilsons_interval_or_none():
+    right = [record("Karo", id=str(n)) for n in range(8)]
+    assert figures.token_f1(right).low == pytest.approx(figures.accuracy(right).low) and figures.token_f1(right).low < 1
+    half = [record("Karo town", id=str(n)) for n in range(8)]
+    assert 0 < figures.token_f1(half).value < 1 and figures.token_f1(half).low is None

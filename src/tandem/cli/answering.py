@@ -173,7 +173,10 @@ async def one(
         print(f"note: the answer from before looking things up stays: {kept}", file=sys.stderr)
     if answer.text:
         return 0
-    problem = answer.facts.get("error", "the model's text holds no answer that could be read")
+    unread = "the model's text holds no answer that could be read"
+    if answer.outcome == "no-answer" and "turns" in answer.facts:
+        unread = f"the model did not finish in {answer.facts['turns']} turns (--turns)"
+    problem = answer.facts.get("error", unread)
     print(f"no answer ({answer.outcome}): {problem}", file=sys.stderr)
     if remedy := answer.facts.get("remedy"):
         print(f"  → {remedy}", file=sys.stderr)

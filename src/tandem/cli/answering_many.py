@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tandem.cli import query_models
 from tandem.errors import UserError
-from tandem.reason import figures
+from tandem.reason import figures, kinds
 from tandem.reason.calibrated import fitted, uncalibrated
 from tandem.reason.methods import WITH_SOURCES
 from tandem.reason.running import Progress, Record, answer_all
@@ -41,6 +41,8 @@ async def run(
 
     from tandem.recipes.toml import write
 
+    if options.method == "calibrated":
+        _check_fit(options, questions)
     facts = _facts(options, questions, model, sources)
     progress = Progress()
     with Run(options.out, write({"answer": facts})) as folder:
@@ -54,8 +56,9 @@ async def run(
         finally:
             watch.cancel()
         asked = [record for record in records if record.answer.outcome != "not-asked"]
-        folder.event("questions end", asked=len(asked), failed=progress.failures)
-        told = _write(folder, options, facts, asked)
+        gaps = progress.failures or progress.look_ups_failed or progress.not_asked
+        folder.event("questions end", asked=len(asked), failed=progress.failures, complete=not gaps)
+        told = _write(folder, options, facts, asked, _missing(records, progress))
     return _tell(options, told, records, progress)
 
 
@@ -86,6 +89,20 @@ def _facts(
         **query_models.told(options),
         "sources": [source.name for source in sources] if options.method in WITH_SOURCES else [],
     }
+
+
+def _check_fit(options: argparse.Namespace, questions: Sequence[Question]) -> None:
+    """Raise UserError, before anything is asked, where a calibrator could be fitted on none, or measured on none."""
+    known = sum(bool(kinds.gold(question)) for question in questions)
+    first = _first(options, known)
+    if not 0 < first < known:
+        problem = f"cannot be fitted on {count(first)} of {count(known)} questions with known answers"
+        raise UserError(problem, where="calibrated", remedy="give a number in between (--fit), or more known answers")
+
+
+def _first(options: argparse.Namespace, known: int) -> int:
+    """How many questions a calibrator is fitted on."""
+    return int(options.fit) if options.fit else max(1, round(known * FIT))
 
 
 async def _show(progress: Progress, total: int) -> None:
@@ -135,7 +152,7 @@ def _measured(options: argparse.Namespace, asked: Sequence[Record]) -> _Measured
     if options.method != "calibrated":
         return _Measured((figures.row(options.method, asked),) if asked else (), asked)
     known = sum(record.right is not None for record in asked)
-    first = options.fit or max(1, round(known * FIT))
+    first = _first(options, known)
     try:
         calibrator, _, rest = fitted(asked, first)
     except UserError as e:
@@ -150,8 +167,32 @@ def _measured(options: argparse.Namespace, asked: Sequence[Record]) -> _Measured
     return _Measured((figures.row("calibrated", rest), figures.row("cot-sc, the same", plain)), rest, note)
 
 
-def _write(folder: Run, options: argparse.Namespace, facts: Mapping[str, Any], records: Sequence[Record]) -> _Measured:
-    """Items, results, report."""
+def _missing(records: Sequence[Record], progress: Progress) -> list[str]:
+    """What a run lacks, as sentences without their ends."""
+    told = []
+    if progress.failures:
+        kinds = Counter(r.answer.facts["kind"] for r in records if r.answer.outcome == "failed")
+        words = ", ".join(f"{kind} {count(n)}" for kind, n in kinds.most_common())
+        told.append(f"{count(progress.failures)} of {count(len(records))} questions failed ({words})")
+    if progress.look_ups_failed:
+        told.append(
+            f"{count(progress.look_ups_failed)} look-ups failed: answers lack what these sources would have said"
+        )
+    if progress.not_asked:
+        told.append(
+            f"{count(progress.not_asked)} of {count(len(records))} questions were not asked: the budget is spent"
+        )
+    return told
+
+
+def _write(
+    folder: Run,
+    options: argparse.Namespace,
+    facts: Mapping[str, Any],
+    records: Sequence[Record],
+    missing: Sequence[str],
+) -> _Measured:
+    """Items in the file's order, results, report."""
     import json
 
     from tandem import report
@@ -159,7 +200,7 @@ def _write(folder: Run, options: argparse.Namespace, facts: Mapping[str, Any], r
 
     told = _measured(options, records)
     of = {record.question.id: record for record in [*records, *told.records]}
-    lines = [json.dumps(of[id].to_json(), ensure_ascii=False) for id in sorted(of)]
+    lines = [json.dumps(each.to_json(), ensure_ascii=False) for each in of.values()]
     write_whole(options.out / ITEMS, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
     figured = (
         figures.accuracy(told.records),
@@ -167,16 +208,20 @@ def _write(folder: Run, options: argparse.Namespace, facts: Mapping[str, Any], r
         *(figures.figure(name, found, "") for name, found in figures.bleus(told.records).items()),
         figures.auc(told.records),
     )
-    table = Table(
-        "Figures", figures.COLUMNS, told.rows, " ".join(filter(None, (figures.NOTE, told.note, told.warning)))
-    )
+    notes = (figures.NOTE, " ".join(filter(None, (figures.TAKEN, told.note, told.warning))))
+    tables = [
+        Table(title, tuple(figures.COLUMNS[n] for n in some), tuple(tuple(r[n] for n in some) for r in told.rows), note)
+        for title, some, note in zip(("Figures", "What it took"), (figures.WORTH, figures.TOOK), notes, strict=True)
+    ]
     shown = tuple((key, str(value)) for key, value in facts.items() if value not in (None, "", []))
     results = Results(
         f"{options.method}: {count(len(records))} question{'s' * (len(records) != 1)}",
-        f"Answered by {options.model}" + (f" with {', '.join(facts['sources'])}." if facts["sources"] else "."),
+        f"Answered by {options.model}"
+        + (f" with {', '.join(facts['sources'])}." if facts["sources"] else ".")
+        + "".join(f" INCOMPLETE: {what}." for what in missing),
         tuple(each for each in figured if each),
         (
-            Section("figures", "Figures", items=(table,)),
+            Section("figures", "Figures", items=tuple(tables)),
             *figures.sections(options.method, told.records),
             Section("settings", "Settings", items=(Table("Settings", ("setting", "value"), shown),)),
         ),
@@ -203,13 +248,7 @@ def _tell(options: argparse.Namespace, told: _Measured, records: Sequence[Record
     print(f"Items: {options.out / ITEMS} · report: {options.out / 'report.html'}")
     if told.warning:
         print(f"{told.warning}; give --fit N", file=sys.stderr)
-    if progress.failures:
-        kinds = Counter(r.answer.facts["kind"] for r in records if r.answer.outcome == "failed")
-        words = ", ".join(f"{kind} {count(n)}" for kind, n in kinds.most_common())
-        print(f"{count(progress.failures)} questions failed ({words}); --retry-failed asks again", file=sys.stderr)
-    if progress.look_ups_failed:
-        problem = f"{count(progress.look_ups_failed)} look-ups failed: answers lack what these sources would have said"
-        print(f"{problem}; --retry-failed asks again", file=sys.stderr)
-    if progress.not_asked:
-        print(f"{count(progress.not_asked)} questions were not asked: the budget is spent", file=sys.stderr)
-    return 1 if progress.failures or progress.look_ups_failed or progress.not_asked or told.warning else 0
+    missing = _missing(records, progress)
+    for what in missing:
+        print(f"{what}{'; --retry-failed asks again' if 'failed' in what else ''}", file=sys.stderr)
+    return 1 if missing or told.warning else 0

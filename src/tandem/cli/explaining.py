@@ -21,7 +21,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tandem.cli.answers import printable
@@ -30,6 +30,7 @@ from tandem.text import count
 if TYPE_CHECKING:
     from tandem.reason.running import Record
     from tandem.trace import Step
+    from tandem.types import Finding
 
 COLUMN = 11
 """Width of the labels."""
@@ -87,8 +88,9 @@ def coloured(text: str, tone: str) -> str:
 
 
 def answered(record: Record) -> None:
-    """Print an answer, the steps it rests on, and where a person can look."""
+    """Print an answer, the steps it rests on with their citations, and where a person can look."""
     answer, live = record.answer, sys.stdout.isatty()
+    cited = _citations(record)
     width = max(30, shutil.get_terminal_size().columns if live else PIPED)
 
     def tell(mark: str, text: str) -> None:
@@ -98,28 +100,42 @@ def answered(record: Record) -> None:
 
     if answer.text:
         print(coloured(printable(answer.text), "strong"))
-    for place, text in enumerate(_steps(record), 1):
-        tell(f"  {place}.", text)
-    for place, finding in enumerate(answer.findings, 1):
-        told = ", ".join(part for part in (finding.place or finding.source, finding.as_of) if part)
-        print(f"  [{place}] {printable(told)}")  # not wrapped: it is to be opened
+    for number, text in enumerate(_steps(record, cited), 1):
+        tell(f"  {number}.", text)
+    for place, number in cited.items():
+        finding = answer.findings[place]
+        print(f"  [{number}] {printable(_place(finding))}")  # not wrapped: it is to be opened
         tell("     ", _short(finding.text))
+    if rest := [_place(f) for place, f in enumerate(answer.findings) if place not in cited]:
+        print("  looked at:")
+        for told in dict.fromkeys(rest):
+            print(f"     {printable(told)}")
 
 
-def _steps(record: Record) -> list[str]:
-    """The sentences an answer rests on, with the numbers of their findings."""
+def _place(finding: Finding) -> str:
+    return ", ".join(part for part in (finding.place or finding.source, finding.as_of) if part)
+
+
+def _citations(record: Record) -> dict[int, int]:
+    """Places among an answer's findings that its sentences cite, with their numbers."""
+    facts = record.answer.facts
+    edits = [] if "kept" in facts else facts.get("edits", ())
+    places = dict.fromkeys(place for edit in edits for place in edit["cites"])
+    return {place: number for number, place in enumerate(places, 1)}
+
+
+def _steps(record: Record, cited: Mapping[int, int]) -> list[str]:
+    """The sentences an answer rests on, with the numbers of what they cite."""
     answer = record.answer
     edits = answer.facts.get("edits")
     if not edits or "kept" in answer.facts:
         return [answer.rationale] if answer.rationale else []
     told = []
     for edit in edits:
-        marks = "".join(f" [{place + 1}]" for place in edit["findings"]) if edit["outcome"] in _CHECKED else ""
+        marks = "".join(f" [{cited[place]}]" for place in edit["cites"])
         told.append(f"{edit['text']}{' (corrected)' if edit['outcome'] == 'edited' else ''}{marks}")
     return told
 
-
-_CHECKED = ("edited", "confirmed")
 
 # ── How it came about ───────────────────────────────────────────────────────────────────────────────────────────────
 

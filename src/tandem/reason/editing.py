@@ -29,6 +29,9 @@ _UNDECIDED = re.compile(
     re.IGNORECASE,
 )
 """Corrections that decide nothing: `unknown`, alone or before a reason."""
+_WORD = re.compile(r"\w+")
+CHECKED = ("edited", "confirmed")
+"""Outcomes of a step that rests on what was found."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,11 @@ def concluded(
                 "text": e.text,
                 "outcome": e.outcome,
                 "findings": list(dict.fromkeys(places.index(_cited(each)) for each in e.findings)),
+                "cites": list(
+                    dict.fromkeys(places.index(_cited(each)) for each in e.findings if bears_on(each, e.text))
+                )
+                if e.outcome in CHECKED
+                else [],
             }
             for e in edits
         ],
@@ -191,6 +199,21 @@ def concluded(
     same = kinds.of(question).same
     agreeing = sum(bool(chain.answer) and same(chain.answer, final.answer) for chain in found.chains)
     return Answer(final.answer, final.rationale, agreeing / found.n, final.outcome, findings, facts)
+
+
+def bears_on(finding: Finding, text: str) -> bool:
+    """Whether a finding may be cited for a sentence: it holds at least a third of the words that tell something.
+
+    Those are names, numbers and words of four letters or more; a search may find a passage by `the` and `of` alone.
+    """
+    found = {word.lower() for word in _WORD.findall(f"{finding.title} {finding.text}")}
+    words = _WORD.findall(text)
+    telling = {word.lower() for n, word in enumerate(words) if _tells(word, first=n == 0)} or {w.lower() for w in words}
+    return 3 * len(telling & found) >= len(telling) > 0
+
+
+def _tells(word: str, *, first: bool) -> bool:
+    return len(word) > 3 or not word.isascii() or any(c.isdigit() for c in word) or (word[0].isupper() and not first)
 
 
 def _cited(finding: Finding) -> tuple[str, str, str]:

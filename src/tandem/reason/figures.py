@@ -39,15 +39,21 @@ def accuracy(records: Sequence[Record]) -> Figure | None:
     names = {_NAMES[kinds.of(record.question).name] for record, _ in scored}
     name = names.pop() if len(names) == 1 else "score"
     scores = [right for _, right in scored]
-    if all(score in (0.0, 1.0) for score in scores):
-        return figure(name, proportion(round(sum(scores)), len(scores)))
-    return figure(name, bootstrap(scores))
+    return _mean(name, scores)
 
 
 def token_f1(records: Sequence[Record]) -> Figure | None:
     """Token F1 of short answers."""
     scores = [record.f1 for record in records if record.f1 is not None]
-    return figure("token F1", bootstrap(scores)) if scores else None
+    return _mean("token F1", scores) if scores else None
+
+
+def _mean(name: str, scores: Sequence[float]) -> Figure:
+    """A mean with its interval: Wilson's of right and wrong ones, else by bootstrap, which says nothing of equal ones."""
+    if all(score in (0.0, 1.0) for score in scores):
+        return figure(name, proportion(round(sum(scores)), len(scores)))
+    found = bootstrap(scores)
+    return figure(name, found) if found.low < found.high else Figure(name, found.value, "%", n=found.n)
 
 
 def bleus(records: Sequence[Record]) -> dict[str, Interval]:
@@ -81,6 +87,8 @@ def auc(records: Sequence[Record]) -> Figure | None:
     filled = [last if score is None else float(score) for score in scores]
     note = what + (f"; {lacking} answers without one come last" if lacking else "")
     value = auc_over_coverage(np.array(filled), np.array([float(r.right or 0.0) for r in known]))
+    if value.low == value.high:  # all right or all wrong: drawing again tells nothing
+        return Figure("AUC over coverage", value.value, "%", n=value.n, note=note)
     return figure("AUC over coverage", value, note=note)
 
 
@@ -142,12 +150,12 @@ def row(name: str, records: Sequence[Record]) -> tuple[Cell, ...]:
 
 COLUMNS = ("method", "score", "token F1", "AUC", "fixed / broken", "no answer", "failed", "tokens", "n")
 """Of a table of methods; tokens are means over questions."""
+WORTH, TOOK = (0, 1, 2, 3, 8), (0, 4, 5, 6, 7)
+"""Columns of the two tables that a page has room for: what the answers are worth, what became of them."""
 
 
-NOTE = (
-    "AUC: mean accuracy over coverage. Fixed / broken: of the questions looked at again. "
-    "Tokens: read and written for a question."
-)
+NOTE = "AUC: mean accuracy over coverage."
+TAKEN = "Fixed / broken: of the questions looked at again. Tokens: read and written for a question."
 """What the columns mean."""
 
 
@@ -163,7 +171,7 @@ def sections(name: str, records: Sequence[Record]) -> tuple[Section, ...]:
         counted += [(what, outcome, n) for outcome, n in counts.items()]
     table = Table("Outcomes", ("of", "outcome", "n"), tuple(counted))
     worked = tuple(examples(name, records))
-    lead = "Fixed answers first, then broken ones, then others."
+    lead = "Fixed answers first, then broken ones, then failed ones, then others."
     return (
         Section("outcomes", "What became of everything", items=(table,)),
         *([Section("examples", "Worked answers", lead, worked)] if worked else []),
@@ -171,9 +179,11 @@ def sections(name: str, records: Sequence[Record]) -> tuple[Section, ...]:
 
 
 def examples(name: str, records: Sequence[Record], n: int = EXAMPLES) -> list[Example]:
-    """Questions worth reading: fixed first, then broken, then what stayed right or wrong."""
+    """Questions worth reading: fixed first, then broken, then failed ones, then what stayed right or wrong."""
 
-    def interest(record: Record) -> int:
+    def interest(record: Record) -> float:
+        if record.answer.outcome in LACKING:
+            return 1.5
         if record.before is None or record.right is None:
             return 2
         return 0 if record.right > record.before else 1 if record.right < record.before else 3
@@ -194,9 +204,14 @@ def _example(name: str, record: Record) -> Example:
         right = None if record.before is None else record.before == 1
         parts.append(("before", "\n".join([*facts.get("steps_before", ()), said]), right))
     if answer.findings:
-        found = [f"[{n}] {f.title + ': ' if f.title else ''}{f.text}" for n, f in enumerate(answer.findings, 1)]
+        found = [
+            f"[{n}] {f.place or f.source}  {f.title + ': ' if f.title else ''}{f.text}"
+            for n, f in enumerate(answer.findings, 1)
+        ]
         parts.append(("found", "\n".join(" ".join(each.split()) for each in found), None))
     after = [*_edits(record), f"Answer: {answer.text or f'({answer.outcome})'}"]
+    if "error" in facts:
+        after.append(f"({facts.get('kind', answer.outcome)}: {facts['error']})")
     if "kept" in facts:
         after.append(f"(kept: {facts['kept']})")
     parts.append((name, "\n".join(after), None if record.right is None else record.right == 1))
@@ -226,7 +241,7 @@ def _edits(record: Record) -> list[str]:
     for edit in edits:
         if edit["outcome"] == "edited":
             lines.append(f"− {replaced.get(edit['text'], '')}")
-            lines.append(f"+ {edit['text']}{''.join(f' [{n + 1}]' for n in edit['findings'])}")
+            lines.append(f"+ {edit['text']}{''.join(f' [{n + 1}]' for n in edit['cites'])}")
         else:
             lines.append(f"  {edit['text']} ({edit['outcome']})")
     return lines

@@ -53,7 +53,7 @@ def scale_of(figures: Sequence[Figure]) -> Scale | None:
     if figures[0].unit == "%" and min(known) >= 0 and max(known) <= 1:
         return Scale(0.0, next(end for end in (0.1, 0.2, 0.5, 1.0) if max(known) <= end), "%")
     whole = axis.spanning(known, 0, 1, rounded=5)
-    return Scale(whole.low, whole.high, figures[0].unit)
+    return Scale(max(whole.low, 0.0) if min(known) >= 0 else whole.low, whole.high, figures[0].unit)
 
 
 def strip(figure: Figure, scale: Scale) -> Markup:

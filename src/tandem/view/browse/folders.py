@@ -286,7 +286,7 @@ def tasks_of(recipe: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _moments(events: Path) -> tuple[float | None, float | None, bool]:
-    """First and last moment, and whether a task ended incomplete: out of both ends of a file that may be long."""
+    """First and last moment, and whether anything ended incomplete: out of both ends of a file that may be long."""
     try:
         with events.open("rb") as f:
             head = f.read(1 << 13)
@@ -297,7 +297,7 @@ def _moments(events: Path) -> tuple[float | None, float | None, bool]:
     first = [e for e in map(_event, head.split(b"\n")[:3]) if e]
     later = [e for e in map(_event, tail.split(b"\n")) if e]
     at = [float(e["at"]) for e in (*first, *later) if isinstance(e.get("at"), int | float)]
-    ends = {e.get("task"): e.get("complete") for e in later if e.get("event") == "task ends"}
+    ends = {e.get("task"): e.get("complete") for e in later if e.get("event") in ("task ends", "questions end")}
     return (min(at), max(at), False in ends.values()) if at else (None, None, False)
 
 
