@@ -35,7 +35,11 @@ class Meter:
     def __init__(self, name: str, budget: Budget | None, prices: Prices | None) -> None:
         """Raises UserError on a limit of money for a model whose prices nobody knows."""
         if budget is not None and budget.money is not None and prices is None:
-            raise UserError("a budget of money needs the model's prices", where=name, remedy="give them; 0 where free")
+            raise UserError(
+                "a budget of money needs the model's prices",
+                where=name,
+                remedy="give them in models.toml (prices); 0 where free",
+            )
         self.budget, self.prices = budget, prices
         self._money, self._calls, self._charged = 0.0, 0, 0
         self._tokens = [0, 0, 0, 0]
