@@ -1,6 +1,7 @@
 """Arrays and texts on disk, memory mapped: `NAME.npy`, and for texts `NAME.bin` with `NAME-ends.npy`.
 
-What this does not do: sync, or know what an array means. Nothing here is pickled.
+A file whose size is not the one that its header or its ends tell is damaged, and opening it says so. What this does not
+do: sync, know what an array means, or hash what is read. Nothing here is pickled.
 """
 
 from __future__ import annotations
@@ -14,7 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tandem.errors import UserError
+
 Array = NDArray[Any]
+
+
+class Damaged(UserError):  # noqa: N818
+    """A file of an index is not as it was written."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        index = path.parent.parent if path.parent.name.startswith("segment-") else path.parent
+        remedy = f"remove {index}, and make the index again: tandem index FILES --out {index}"
+        super().__init__(f"this file of the index {problem}", where=str(path), remedy=remedy)
 
 
 def save(folder: Path, name: str, values: Array) -> None:
@@ -23,24 +35,52 @@ def save(folder: Path, name: str, values: Array) -> None:
 
 
 def load(folder: Path, name: str) -> Array:
-    """Open an array for reading, memory mapped."""
-    return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+    """Open an array for reading, memory mapped. Raises Damaged for a file that `save` did not write so."""
+    path = folder / f"{name}.npy"
+    try:
+        mapped = np.lib.format.open_memmap(path, mode="r")
+        size = path.stat().st_size
+    except OSError as e:
+        raise _unopened(path, e) from e
+    except Exception as e:  # whatever its parser of headers meets in other bytes
+        raise Damaged(path, "is damaged (not an array, or cut short)") from e
+    if size != (told := mapped.offset + mapped.nbytes):
+        raise Damaged(path, f"is damaged ({size:,} bytes, not {told:,})")
+    return np.asarray(mapped)
+
+
+def _unopened(path: Path, e: OSError) -> UserError:
+    if isinstance(e, FileNotFoundError | NotADirectoryError):
+        return Damaged(path, "is missing")
+    return UserError(f"cannot be opened ({e.strerror or e})", where=str(path), remedy="check its permissions")
 
 
 class Texts:
     """Texts by number, as bytes."""
 
     def __init__(self, folder: Path, name: str) -> None:
+        """Raises Damaged where the file has another length than its texts."""
+        self.path = folder / f"{name}.bin"
         self.ends = load(folder, f"{name}-ends")
-        with (folder / f"{name}.bin").open("rb") as file:
-            empty = not file.seek(0, 2)
-            self._data: mmap.mmap | bytes = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if self.ends.ndim != 1 or self.ends.dtype != np.uint64:
+            raise Damaged(folder / f"{name}-ends.npy", "is damaged (not the ends of texts)")
+        try:
+            with self.path.open("rb") as file:
+                size = file.seek(0, 2)
+                self._data: mmap.mmap | bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+        except OSError as e:
+            raise _unopened(self.path, e) from e
+        if size != (told := int(self.ends[-1]) if len(self.ends) else 0):
+            raise Damaged(self.path, f"is damaged ({size:,} bytes, not {told:,})")
 
     def __len__(self) -> int:
         return len(self.ends)
 
     def __getitem__(self, number: int) -> bytes:
-        return self._data[self.begin(number) : int(self.ends[number])]
+        begin, end = self.begin(number), int(self.ends[number])
+        if not begin <= end <= len(self._data):
+            raise Damaged(self.path.with_name(f"{self.path.stem}-ends.npy"), f"is damaged (text {number})")
+        return self._data[begin:end]
 
     def begin(self, number: int) -> int:
         """First byte of a text."""

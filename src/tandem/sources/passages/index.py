@@ -18,10 +18,12 @@ from typing import Literal, TypeAlias, get_args
 
 from tandem.errors import UserError
 from tandem.sources.passages import header as headers
+from tandem.sources.passages.arrays import Damaged
+from tandem.sources.passages.checking import examined
 from tandem.sources.passages.dense import Embedder, fused, nearest, unit
 from tandem.sources.passages.document import About, Passage
 from tandem.sources.passages.ranking import Ranking
-from tandem.sources.passages.segment import Segment
+from tandem.sources.passages.segment import Segment, opened
 from tandem.sources.passages.words import words
 
 By: TypeAlias = Literal["words", "meaning", "both"]
@@ -50,7 +52,7 @@ class Index:
     """An index of passages, read-only."""
 
     def __init__(self, folder: Path | str, embedder: Embedder | None = None) -> None:
-        """Raises UserError: no index, another version, or vectors of another encoder."""
+        """Raises UserError: no index, another version, a damaged file, or vectors of another encoder."""
         self.folder = Path(folder)
         self.header, self._segments = _opened(self.folder)
         settings = self.header.settings
@@ -59,9 +61,10 @@ class Index:
             problem = f"the index is {held}, not of {embedder.name!r} ({embedder.width})"
             raise UserError(problem, where=str(folder), remedy="name the encoder it was written with")
         self._embedder = embedder
-        parts = [segment.part() for segment in self._segments]
-        self._gone = [part.gone for part in parts]
-        self._ranking = Ranking(parts, settings.k1, settings.b)
+        with examined(self._segments):
+            parts = [segment.part() for segment in self._segments]
+            self._gone = [part.gone for part in parts]
+            self._ranking = Ranking(parts, settings.k1, settings.b)
         self._encoding = threading.Lock()
 
     def __len__(self) -> int:
@@ -87,17 +90,19 @@ class Index:
         if by not in get_args(By):
             raise UserError(f"unknown ranking {by!r}", where="by", remedy="one of " + ", ".join(get_args(By)))
         if by == "words":
-            return [[self._hit(hit) for hit in self._words(query, most)] for query in queries]
+            with examined(self._segments):
+                return [[self._hit(hit) for hit in self._words(query, most)] for query in queries]
         if self._embedder is None:
             remedy = "write it with an encoder, and open it with the same one"
             raise UserError("there is no encoder to search by meaning", where=str(self.folder), remedy=remedy)
         with self._encoding:
             vectors = unit(self._embedder, queries, query=True)
         deep = most if by == "meaning" else max(most, DEPTH)
-        near = nearest([segment.vectors for segment in self._segments], self._gone, vectors, deep)
-        if by == "both":
-            near = [fused(self._words(query, deep), ranking) for query, ranking in zip(queries, near)]
-        return [[self._hit(hit) for hit in ranking[:most]] for ranking in near]
+        with examined(self._segments):
+            near = nearest([segment.vectors for segment in self._segments], self._gone, vectors, deep)
+            if by == "both":
+                near = [fused(self._words(query, deep), ranking) for query, ranking in zip(queries, near)]
+            return [[self._hit(hit) for hit in ranking[:most]] for ranking in near]
 
     def _words(self, query: str, most: int) -> list[tuple[float, int, int]]:
         return self._ranking.best(words(query, self.header.settings.splitting), most)
@@ -113,9 +118,9 @@ def _opened(folder: Path) -> tuple[headers.Header, list[Segment]]:
     for attempt in range(20):
         header = headers.read(folder)
         try:
-            return header, [Segment(folder / piece.name, piece.gone) for piece in header.pieces]
-        except (FileNotFoundError, ValueError, EOFError) as e:
-            problem = f"the index is damaged ({e})"
+            return header, opened(folder, header.settings, header.pieces)
+        except Damaged as e:
+            damaged = e
             if attempt and headers.read(folder) == header:
                 break
-    raise UserError(problem, where=str(folder), remedy="make the index again") from None
+    raise damaged

@@ -5,7 +5,6 @@ Works through memory-mapped files in stretches: memory grows with the different 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -177,6 +176,6 @@ def content(segments: Sequence[Segment]) -> list[str]:
     held = set()
     for segment, first, end in _runs(segments):
         for number in range(first, end):
-            told = json.loads(segment.origins[number])
-            held.add((told["content"], told["key"] if not told["content"] else ""))
+            origin = segment.origin(number)
+            held.add((origin.content, origin.key if not origin.content else ""))
     return sorted(f"{content}{key}" for content, key in held)

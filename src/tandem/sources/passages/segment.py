@@ -15,19 +15,22 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from tandem.sources.passages import arrays
+from tandem.sources.passages.checking import check
 from tandem.sources.passages.counting import count
 from tandem.sources.passages.dense import Embedder, Vectors
 from tandem.sources.passages.document import About, Document, Origin, Passage, searched
+from tandem.sources.passages.header import Piece, Settings
 from tandem.sources.passages.postings import Builder, Postings
 from tandem.sources.passages.ranking import Part
 from tandem.sources.passages.words import Splitting
@@ -39,6 +42,9 @@ FULL = 1 << 24
 """Pairs of a word and a passage after which a segment is written: about 250 MB of memory."""
 
 
+T = TypeVar("T")
+
+
 def key_hash(key: str) -> int:
     """A number that stands for an origin's key."""
     return xxhash.xxh3_64_intdigest(key.encode("utf-8", "surrogatepass"))
@@ -48,7 +54,7 @@ class Segment:
     """A segment, open for reading."""
 
     def __init__(self, folder: Path, gone: int = 0) -> None:
-        """`gone` is the number of the list of what is gone; 0 where nothing is."""
+        """`gone` is the number of the list of what is gone; 0 where nothing is. Raises Damaged, naming the file."""
         self.folder = folder
         self.postings = Postings.open(folder)
         self.texts = arrays.Texts(folder, "texts")
@@ -62,6 +68,7 @@ class Segment:
         self.gone = arrays.load(folder, f"gone-{gone}") if gone else np.zeros(0, np.uint32)
         self.frequency = arrays.load(folder, f"frequency-{gone}") if gone else None
         self.vectors = arrays.load(folder, "vectors") if (folder / "vectors.npy").exists() else None
+        check(self, gone)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -72,11 +79,21 @@ class Segment:
 
     def origin(self, number: int) -> Origin:
         """An origin."""
-        return Origin(**json.loads(self.origins[number]))
+        return _read(self.origins, number, lambda data: Origin(**json.loads(data)))
+
+    def bare(self) -> NDArray[np.bool_]:
+        """Which origins have no documents, those that are gone included."""
+        without: NDArray[np.bool_] = self.origin_first[1:] == self.origin_first[:-1]
+        return without
 
     def about(self, number: int) -> About:
-        """What is known of a document."""
-        return About.from_json(self.documents[number])
+        """What is known of a document; its file with the whole path, also where an older version kept a part of it."""
+        about = _read(self.documents, number, About.from_json)
+        if not about.file or about.file.startswith("/"):
+            return about
+        key = self.origin(int(self.origin_first.searchsorted(np.uint32(number), "right")) - 1).key
+        named = key.startswith("/") and Path(key).name == Path(about.file).name
+        return replace(about, file=key) if named else about
 
     def owner(self, passage: int) -> int:
         """The document a passage belongs to."""
@@ -85,8 +102,8 @@ class Segment:
     def passage(self, number: int) -> Passage:
         """A passage."""
         first, last = self.places[number].tolist()
-        heading = self.headings[int(self.heading[number])].decode()
-        return Passage(self.texts[number].decode(), first, last, heading)
+        heading = _read(self.headings, int(self.heading[number]), bytes.decode)
+        return Passage(_read(self.texts, number, bytes.decode), first, last, heading)
 
     def live(self) -> list[tuple[int, int]]:
         """Runs of origins that are not gone: first, and one past the last."""
@@ -125,6 +142,25 @@ class Segment:
             held = ~without[self.postings.passages[starts[low] : starts[high]]]
             frequency[low:high] = np.add.reduceat(held, starts[low:high] - starts[low], dtype=np.int64)
         arrays.save(self.folder, f"frequency-{number}", frequency)
+
+
+def opened(folder: Path, settings: Settings, pieces: Iterable[Piece]) -> list[Segment]:
+    """Segments of an index. Raises Damaged, naming the file."""
+    segments = [Segment(folder / piece.name, piece.gone) for piece in pieces]
+    for segment in segments:
+        if settings.width and (segment.vectors is None or segment.vectors.shape[1] != settings.width):
+            problem = "is missing" if segment.vectors is None else f"is damaged (not {settings.width} numbers a vector)"
+            raise arrays.Damaged(segment.folder / "vectors.npy", problem)
+    return segments
+
+
+def _read(texts: arrays.Texts, number: int, made: Callable[[bytes], T]) -> T:
+    try:
+        return made(texts[number])
+    except (ValueError, TypeError, IndexError, AttributeError) as e:
+        if isinstance(e, arrays.Damaged):
+            raise
+        raise arrays.Damaged(texts.path, f"is damaged (text {number})") from e
 
 
 def stretches(starts: NDArray[np.int64], pairs: int = 1 << 22) -> Iterable[tuple[int, int]]:

@@ -26,11 +26,12 @@ import numpy as np
 from tandem.errors import UserError
 from tandem.runs import atomic_folder, disk_failure
 from tandem.sources.passages import header as headers
+from tandem.sources.passages.checking import examine, examined
 from tandem.sources.passages.dense import Embedder
 from tandem.sources.passages.document import Document, Origin
 from tandem.sources.passages.header import Header, Piece, Settings
 from tandem.sources.passages.merging import content, merge
-from tandem.sources.passages.segment import Segment, SegmentWriter, key_hash
+from tandem.sources.passages.segment import Segment, SegmentWriter, key_hash, opened
 from tandem.text import fingerprint
 
 _ALIKE = 2
@@ -48,7 +49,8 @@ class Writer:
     ) -> None:
         """Open an index, or begin one. `settings` None takes those of the index, and the default for a new one.
 
-        Raises UserError: another process writes, another version, other settings, or a folder that holds other things.
+        Raises UserError: another process writes, another version, other settings, a damaged file, or a folder that
+        holds other things.
         """
         self.folder = folder
         if folder.is_dir() and not (folder / headers.NAME).exists():
@@ -81,7 +83,7 @@ class Writer:
         else:
             self.header = Header(replace(settings or Settings(), encoder=name, width=width))
         self._embedder = embedder
-        self._segments = [Segment(self.folder / piece.name, piece.gone) for piece in self.header.pieces]
+        self._segments = opened(self.folder, self.header.settings, self.header.pieces)
         self._clear()
         self._where = _Where(self._segments)
         self._gone: dict[int, set[int]] = {}
@@ -108,10 +110,21 @@ class Writer:
 
     def origins(self) -> Iterable[Origin]:
         """All origins that are held, those of this writer's additions aside."""
+        for segment, number in self._held():
+            yield segment.origin(number)
+
+    def bare(self) -> Iterable[Origin]:
+        """Of these, the origins without documents."""
+        without = {id(segment): segment.bare() for segment in self._segments}
+        for segment, number in self._held():
+            if without[id(segment)][number]:
+                yield segment.origin(number)
+
+    def _held(self) -> Iterable[tuple[Segment, int]]:
         for number, segment in enumerate(self._segments):
             gone = self._gone.get(number, set())
             for first, end in segment.live():
-                yield from (segment.origin(i) for i in range(first, end) if i not in gone)
+                yield from ((segment, i) for i in range(first, end) if i not in gone)
 
     def _find(self, key: str) -> list[tuple[int, int]]:
         return [
@@ -178,7 +191,8 @@ class Writer:
             for number, origins in self._gone.items():
                 self.header = replace(self.header, serial=self.header.serial + 1)
                 segment, serial = self._segments[number], self.header.serial
-                segment.forget(origins, serial)
+                with examined([segment]):
+                    segment.forget(origins, serial)
                 _sync(segment.folder)
                 pieces[number] = _piece(Segment(segment.folder, serial), serial)
             pieces += [_piece(Segment(self.folder / name), 0) for name in self._new]
@@ -193,7 +207,7 @@ class Writer:
         pieces = self.header.pieces
         first = 0 if everything else len(pieces) - 1
         size = pieces[-1].pairs if pieces else 0
-        while first > 0 and pieces[first - 1].pairs < _ALIKE * size:
+        while first > 0 and pieces[first - 1].pairs < _ALIKE * max(1, size):
             first -= 1
             size += pieces[first].pairs
         chosen = pieces[first:]
@@ -202,11 +216,15 @@ class Writer:
         self.header = replace(self.header, serial=self.header.serial + 1)
         name = f"segment-{self.header.serial:06d}"
         with atomic_folder(self.folder / name) as folder:
-            merge([Segment(self.folder / piece.name, piece.gone) for piece in chosen], folder)
+            segments = opened(self.folder, self.header.settings, chosen)
+            with examined(segments):
+                for segment in segments:  # all of it is read anyway, and damage must not go into what is written
+                    examine(segment)
+                merge(segments, folder)
         self._replace([*pieces[:first], _piece(Segment(self.folder / name), 0)], self.header.identity)
 
     def _replace(self, pieces: Sequence[Piece], identity: str = "") -> None:
-        segments = [Segment(self.folder / piece.name, piece.gone) for piece in pieces]
+        segments = opened(self.folder, self.header.settings, pieces)
         identity = identity or fingerprint([repr(self.header.settings), *content(segments)])
         self.header = replace(self.header, pieces=tuple(pieces), identity=identity)
         self.header.write(self.folder)
