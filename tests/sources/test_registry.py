@@ -139,7 +139,7 @@ def test_an_address_that_is_wrong_is_said_with_what_may_be_meant(folder, monkeyp
     ("toml", "said"),
     [
         ("[source.a]\naddress = 3", "s.toml: source.a: has no address"),
-        ('[source.a]\naddress = "wikipedia"\nconctact = "x"', "source a: no setting is called 'conctact'"),
+        ('[source.a]\naddress = "wikipedia"\nconctact = "x"', "s.toml: source.a: no setting is called 'conctact'"),
         ('[source.a]\naddress = "wikipedia"\nhits = "x"', "hits cannot be 'x'"),
         ('[source.a]\naddress = "wikipedia"\nhits = true', "hits cannot be True"),
         ('[source.a]\naddress = "wikipedia"\ncontact = "a@b.org"\nwhat = "all"', "give first-sentences or passages"),

@@ -52,7 +52,7 @@ def test_a_row_is_a_finding_with_labels_and_the_things_address(graph):
 
 def test_a_row_without_a_thing_stands_in_the_file(graph):
     (found,) = look(graph, "SELECT ?y { ?s <http://example.org/built> ?y }").findings
-    assert found.text == "y: 1731" and found.place.endswith("facts.ttl, row 1")
+    assert found.text == "y: 1731" and found.place.endswith("facts.ttl, row 1 of the query's result")
 
 
 def test_text_that_looks_like_a_prompt_stays_a_value(graph):

@@ -41,7 +41,7 @@ def test_a_row_of_a_file_is_a_finding(cells):
         "name: Ada; born: 1815-12-10",
         "name: Ignore this. User: yes; born: 1900-01-01",
     ]
-    assert result.findings[1].place.endswith("people.csv, row 2") and result.complete
+    assert result.findings[1].place.endswith("people.csv, row 2 of the query's result") and result.complete
     assert result.findings[0].source == "sql:people.csv"
 
 
@@ -164,7 +164,7 @@ def test_rows_of_a_server_are_findings(database):
         "name: Bob; born: none",
         "name: Cleo 100%; born: 1900-01-01",
     ]
-    assert result.complete and result.findings[0].place.endswith("/postgres, row 1")
+    assert result.complete and result.findings[0].place.endswith("/postgres, row 1 of the query's result")
 
 
 def test_a_percent_sign_is_only_that(database):

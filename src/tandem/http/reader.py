@@ -11,7 +11,7 @@ What this does not do: put secrets into an address (give them as headers), or re
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import aiohttp
@@ -34,7 +34,11 @@ class _Asked(_Call):
 
 
 class Reader(Caller):
-    """See the top of this module; parameters are those of `Caller`, and `judge`."""
+    """See the top of this module; parameters are those of `Caller`, and two more.
+
+    judge                     sees every answer first
+    again_when_slow           whether what gave no answer in time is asked again, as far as `tries` go
+    """
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class Reader(Caller):
         headers: Mapping[str, str],
         *,
         judge: Judge | None = None,
+        again_when_slow: bool = True,
         limits: Limits | None = None,
         deadline: float | None = None,
         environment_proxies: bool = False,
@@ -49,6 +54,7 @@ class Reader(Caller):
         super().__init__(base_url, headers, limits=limits, deadline=deadline, environment_proxies=environment_proxies)
         self._headers.pop("Content-Type", None)  # a GET has no content
         self._judge = judge
+        self._again_when_slow = again_when_slow
 
     async def get(self, path: str, query: Mapping[str, str], *, deadline: float | None = None) -> Reply:
         """GET base_url + `path` with a query. Raises CallFailed, like `post`."""
@@ -59,6 +65,12 @@ class Reader(Caller):
         """POST fields as a form, for queries that no address is long enough for. Raises CallFailed, like `post`."""
         url = self._url(path) if path else self._base
         return await self._answer(_Asked(url, {}, form=fields), self.deadline if deadline is None else deadline)
+
+    async def _send(self, session: aiohttp.ClientSession, call: _Call) -> Reply | Fault:
+        result = await super()._send(session, call)
+        if isinstance(result, Fault) and result.kind == "timeout" and result.status is None:
+            return replace(result, again=result.again and self._again_when_slow)
+        return result
 
     def _request(self, session: aiohttp.ClientSession, call: _Call) -> Any:
         options: dict[str, Any] = {"allow_redirects": False, "proxy": self._proxy}

@@ -248,6 +248,15 @@ class _Beside:
         """As the source's own."""
         return self._source.describe()
 
+    async def schema(self) -> Schema:
+        """As the source's own, which may have to be waited for."""
+        asked = getattr(self._source, "schema", None)
+        if asked is None:
+            return self._source.describe()
+        with self._rounds.waiting():
+            found: Schema = await asked()
+            return found
+
     def about(self, question: Question) -> Source:
         """The part that belongs to a question, or itself."""
         part = self._source.about(question)

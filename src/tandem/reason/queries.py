@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tandem.reason.asking import Exchange, draw, is_chat, one_line, prompt
 from tandem.reason.query_layout import laid_out, written
+from tandem.sources.blocking import described
 from tandem.types import LM, Source
 
 
@@ -34,7 +35,7 @@ class Prompted:
         """
         if source.language == "text":
             return one_line(need)
-        laid = laid_out(source.language, need, source.describe(), refused=refused, options=options)
+        laid = laid_out(source.language, need, await described(source), refused=refused, options=options)
         shots = [
             Exchange(f"Need: {asked}", query) for language, asked, query in self.examples if language == source.language
         ]

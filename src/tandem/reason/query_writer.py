@@ -19,6 +19,7 @@ from tandem.reason.looking_up import QueryWriter
 from tandem.reason.queries import Prompted
 from tandem.reason.query_layout import PARTS, Laid, Language, laid_out, written
 from tandem.reason.query_pairs import QueryPair
+from tandem.sources.blocking import described
 from tandem.trace import note
 from tandem.types import LM, Abilities, Prompt, Source
 
@@ -60,7 +61,7 @@ class QueryModel:
         if self.link is not None and source.language == "sparql":
             names = await self.link(need, source)
             note(names=dict(names))
-        schema = None if source.language == "text" else source.describe()
+        schema = None if source.language == "text" else await described(source)
         parts = self.parts.get(source.language, PARTS)
         laid = laid_out(source.language, need, schema, names=names, refused=refused, parts=parts)
         return await ask(tuned, laid, max_tokens=self.max_tokens)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tandem.errors import UserError
+from tandem.sources import urls
 from tandem.sources.recorded import Recorded, Recorder
 from tandem.types import Source
 
@@ -39,7 +40,7 @@ SETTINGS: dict[str, dict[str, tuple[type, ...]]] = {
     "passages": {},
     "dataset": {"seed": (int,)},
     "flashcards": {},
-    "sparql": {"contact": (str,), "labels": (str,), "predicates": (dict,)},
+    "sparql": {"contact": (str,), "labels": (str,), "predicates": (dict,), "seconds": (int, float)},
     "sql": {"seconds": (int, float), "trust": (bool,)},
     "wikipedia": {
         "contact": (str,),
@@ -69,14 +70,21 @@ def open(
     the source's own. With a `recorder` its look-ups are recorded and never sent twice. Raises UserError: no such
     address, file, setting or package, a missing key or contact.
     """
+    given = dict(settings or {})
+    kind, rest = parsed(address, given, where=f"source {name}" if name else "")
+    source = _MAKERS[kind](rest, given, _Around(beside or Path(), recorder, name))
+    return source if recorder is None or kind == "replay" else Recorded(source, recorder)
+
+
+def parsed(address: str, settings: Mapping[str, Any], *, where: str = "") -> tuple[str, str]:
+    """The kind of an address, and the rest of it. Raises UserError: no such kind, no such setting; opens nothing."""
     address = address.strip()
     kind, colon, rest = address.partition(":")
     if kind not in SETTINGS or (not rest and kind not in BARE) or (colon and not rest):
-        raise UserError(f"no source has the address {_shown(address)!r}", remedy=_advice(kind, rest, address))
-    given = dict(settings or {})
-    check(given, SETTINGS[kind], f"source {name or kind}")
-    source = _MAKERS[kind](rest, given, _Around(beside or Path(), recorder, name))
-    return source if recorder is None or kind == "replay" else Recorded(source, recorder)
+        problem = f"no source has the address {urls.shown(address)!r}"
+        raise UserError(problem, where=where or None, remedy=_advice(kind, rest, address))
+    check(settings, SETTINGS[kind], where or f"source {kind}")
+    return kind, rest
 
 
 async def close(sources: Iterable[Source]) -> None:
@@ -135,8 +143,9 @@ def _sparql(rest: str, settings: dict[str, Any], around: _Around) -> Source:
     if rest.startswith(("http://", "https://")):
         from tandem.sources.endpoint import Endpoint
 
-        told = settings.get("predicates")
-        return Endpoint(rest, contact=_contact(settings), labels=labels, predicates=told, name=around.name)
+        told, seconds = settings.get("predicates"), settings.get("seconds")
+        contact = _contact(settings)
+        return Endpoint(rest, contact=contact, labels=labels, predicates=told, seconds=seconds, name=around.name)
     from tandem.sources.sparql import GraphFile
 
     return GraphFile(*map(around.file, rest.split(",")), labels=labels, name=around.name)
@@ -223,6 +232,8 @@ def check(given: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], where
             wanted = " or ".join(_TYPES[one] for one in types)
             raise UserError(f"{key} cannot be {value!r}", where=where, remedy=f"give {wanted}")
     told = given.get("predicates", {})
+    if "seconds" in given and not given["seconds"] > 0:
+        raise UserError(f"seconds cannot be {given['seconds']:g}", where=where, remedy="give a number above 0")
     if not all(isinstance(text, str) for text in told.values()):
         raise UserError("predicates have to be described by texts", where=where, remedy='"wdt:P19" = "place of birth"')
 
@@ -243,11 +254,6 @@ def known(given: Iterable[str], names: Iterable[str], where: str) -> None:
             raise UserError(f"no setting is called {key!r}", where=where, remedy=remedy)
 
 
-def _shown(address: str) -> str:
-    """An address without a password."""
-    return re.sub(r"//[^/@\s]*@", "//…@", address)
-
-
 def _advice(kind: str, rest: str, address: str) -> str:
     """What may have been meant, or the forms there are."""
     suffix = Path(address).suffix.lower()
@@ -261,7 +267,7 @@ def _advice(kind: str, rest: str, address: str) -> str:
         if meant or Path(address).is_dir():
             return f"write {meant or 'passages'}:{address}"
     near = difflib.get_close_matches(kind, SETTINGS, n=1)
-    told = f"did you mean {near[0] + (':' + _shown(rest) if rest else '')!r}? " if near and near[0] != kind else ""
+    told = f"did you mean {near[0] + (':' + urls.shown(rest) if rest else '')!r}? " if near and near[0] != kind else ""
     return told + forms()
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +28,10 @@ from tandem.errors import SourceFailed, UserError
 from tandem.http.redact import Secrets
 from tandem.sandbox import QueryInvalid, QueryRefused, QueryTimeout
 from tandem.sandbox.rows import QueryError
-from tandem.sources import worded
+from tandem.sources import urls, worded
+from tandem.sources.blocking import Once
 from tandem.sources.sql import DESCRIBED, SAMPLED, SAMPLES, samples
+from tandem.text import fingerprint
 from tandem.types import Question, Result, Schema, Source
 
 if TYPE_CHECKING:
@@ -61,7 +64,10 @@ class Database:
     def __init__(
         self, url: str, *, seconds: float = 10.0, connections: int = 4, trust: bool = False, name: str = ""
     ) -> None:
-        """`seconds` is a query's time limit. Raises UserError for a missing package, a bad URL, a refused dialect."""
+        """`seconds` is the time limit of a query, and of a connection to PostgreSQL.
+
+        Raises UserError for a missing package, a bad URL, a refused dialect.
+        """
         try:
             import sqlalchemy
             from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -77,23 +83,48 @@ class Database:
                 problem = f"no read-only mode of {self.dialect} is known, so nothing would protect the server"
                 remedy = f"use {', '.join(_READ_ONLY)}, or say trust = true when its role can only read"
                 raise UserError(problem, where=shown, remedy=remedy)
+            waits = self.dialect == "postgresql" and "connect_timeout" not in address.query
             self._engine: Engine = sqlalchemy.create_engine(
-                address, pool_size=connections, max_overflow=0, pool_timeout=seconds * 4, pool_pre_ping=True
+                address,
+                pool_size=connections,
+                max_overflow=0,
+                pool_timeout=seconds * 4,
+                pool_pre_ping=True,
+                connect_args={"connect_timeout": max(2, math.ceil(seconds))} if waits else {},
             )
-        except (ArgumentError, NoSuchModuleError, ImportError) as e:
+        except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as e:
+            if isinstance(e, UserError):
+                raise
             problem = "no such kind of database" if isinstance(e, NoSuchModuleError) else "is no database's URL"
             remedy = INSTALL if isinstance(e, ImportError) else "write it as in postgresql://role@host/database"
             raise UserError(problem, where="sql", remedy=remedy) from None
         self.name = name or f"sql:{shown}"
         self._shown = shown
-        self._secrets = Secrets([address.password] if isinstance(address.password, str) else [])
+        told = {name: value for name, value in address.query.items() if not urls.is_key(name)}
+        plain = address.set(drivername=self.dialect, password=None, query=told)
+        self.identity = fingerprint(plain.render_as_string())
+        """Its URL without keys."""
+        keys = [value for name, value in address.query.items() if urls.is_key(name)]
+        keys += [address.password] if address.password else []
+        self._secrets = Secrets(part for key in keys for part in ([str(key)] if not isinstance(key, tuple) else key))
         self._seconds = seconds
         self._trust = trust
         self._known = False  # whether the role has been looked at
         self._threads = ThreadPoolExecutor(connections, "tandem-database")
+        self._description = Once(self._described_beside)
 
     def describe(self) -> Schema:
-        """Tables, columns, types, and the first rows, as far as they are few."""
+        """Tables, columns, types, and the first rows, as far as they are few. The caller waits."""
+        return self._description.known_or(self._described)
+
+    async def schema(self) -> Schema:
+        """The same in an event loop, which goes on meanwhile; asked for once."""
+        return await self._description.get()
+
+    async def _described_beside(self) -> Schema:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._described)
+
+    def _described(self) -> Schema:
         import sqlalchemy
 
         with self._named(), self._reading() as connection:

@@ -48,6 +48,11 @@ class Dataset:
     language: Literal["text", "sparql", "sql"] = "text"
     """Questions are plain text."""
 
+    @property
+    def identity(self) -> str:
+        """How paragraphs are ordered and ranked; what they hold is their own (`Paragraphs.identity`)."""
+        return fingerprint([self.seed, repr(self.splitting), sorted(self.placeholders)])
+
     def describe(self) -> Schema:
         """What it holds."""
         return Schema("The paragraphs that were given with a question: some hold what is asked for, others do not.")

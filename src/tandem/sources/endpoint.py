@@ -13,6 +13,7 @@ import datetime
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -23,9 +24,10 @@ from tandem.http.redact import excerpt
 from tandem.http.reply import Reply
 from tandem.sandbox import QueryError, QueryInvalid, QueryTimeout, Rows
 from tandem.sandbox.rows import Blank, Iri, Worded
-from tandem.sources import failures, sparql_text
+from tandem.sources import failures, sparql_text, urls
 from tandem.sources.sparql import DESCRIBED, AskedInSparql
 from tandem.sources.wikipedia import agent
+from tandem.text import fingerprint
 from tandem.types import Schema
 
 POLITE = Limits(concurrency=2, start=1, tries=4, seconds_a_try=65.0, longest_pause=120.0, body_bytes=16 << 20)
@@ -51,18 +53,27 @@ class Endpoint(AskedInSparql):
         contact: str,
         labels: str = "en",
         predicates: Mapping[str, str] | None = None,
+        seconds: float | None = None,
         limits: Limits = POLITE,
         name: str = "",
     ) -> None:
-        """`predicates` describe it instead of a sample of its triples, which large endpoints are slow to give."""
-        self.name = name or f"sparql:{re.sub(r'^https?://', '', address)}"
-        self._where = address
+        """`predicates` describe it instead of a sample of its triples, which large endpoints are slow to give.
+
+        `seconds` is the longest wait for one answer, after which it is not asked for again. Raises UserError for an
+        address with a login, and without a contact.
+        """
+        self._where = urls.shown(address)
+        self.name = name or f"sparql:{re.sub(r'^https?://', '', self._where)}"
         self._labels_in = labels
         self._predicates = dict(predicates or {})
+        told = [list(pair) for pair in self._predicates.items()]
+        self.identity = fingerprint([urls.meant(urls.without_login(address, self.name)), labels, told])
+        if seconds is not None:
+            limits = replace(limits, seconds_a_try=seconds)
         headers = {"User-Agent": agent(contact, self.name), "Accept": "application/sparql-results+json"}
-        self._reader = Reader(address, headers, limits=limits, judge=_judge)
+        self._reader = Reader(address, headers, limits=limits, judge=_judge, again_when_slow=False)
 
-    async def schema(self) -> Schema:
+    async def _described(self) -> Schema:
         """The description, asked for."""
         summary = f"A SPARQL endpoint ({self._where}), for SELECT and ASK."
         if self._predicates:
@@ -75,8 +86,13 @@ class Endpoint(AskedInSparql):
         except QueryError as e:
             problem, remedy = f"cannot describe itself: {e.problem}", "name its predicates in sources.toml"
             raise SourceFailed(problem, kind="timeout", where=self.name, remedy=remedy) from None
+
+    async def _alone(self) -> Schema:
+        """The description, asked for in an event loop that ends with it, and the connections with the loop."""
+        try:
+            return await self._described()
         finally:
-            await self._reader.close()  # the connections of this event loop
+            await self._reader.close()
 
     async def close(self) -> None:
         """Close its connections."""

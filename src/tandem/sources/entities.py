@@ -15,6 +15,7 @@ stands first. What this does not do: guess names that are in no table, or tell f
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 import unicodedata
@@ -78,12 +79,16 @@ class Linker:
     def __init__(self, entities: Iterable[Entity]) -> None:
         self._named: dict[tuple[str, ...], list[Entity]] = defaultdict(list)
         self._count = 0
+        whole = hashlib.sha256()
         for entity in entities:
             self._count += 1
+            whole.update(repr(entity).encode("utf-8", "surrogatepass"))
             for name in dict.fromkeys(tuple(words(name)) for name in (entity.label, *entity.aliases)):
                 if 0 < len(name) <= LONGEST_NAME:
                     self._named[name].append(entity)
         self._longest = max(map(len, self._named), default=0)
+        self.identity = whole.hexdigest()
+        """Hash of the things and their names."""
 
     def __len__(self) -> int:
         return self._count

@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import io
 import json
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,7 +72,7 @@ def _read(path: Path) -> bytes:
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if path.suffix == ".gz" else data
-    except (OSError, EOFError) as e:
+    except (OSError, EOFError, zlib.error) as e:
         problem = getattr(e, "strerror", None) or str(e)
         raise UserError(f"cannot be read ({problem})", where=str(path), remedy="name a JSONL file of cards") from e
 

@@ -4,10 +4,11 @@
     source = Recorded(Wikipedia(…), recorder)       # asks, and records
     source = Replayed.read("answers.db#wikipedia")  # answers from the record only; what is missing is an error
 
-A look-up is keyed by the source's name (and the hash of what it holds, for sources that have an `identity`), its
-language, the query and the limit; a question's own part of a source by the question's text and paragraphs besides.
-Failures and refused queries are outcomes: recorded, given again, asked again only with `retry_failed`. Identical
-look-ups under way in one event loop are one. What this does not do: pace, rank, or know what a query means. Rejected:
+A look-up is keyed by the source's name and `identity` (what it holds or where it is asked, and the settings that shape
+what it says), its language, the query and the limit; a question's own part of a source by the question's text and
+paragraphs besides. Failures and refused queries are outcomes: recorded, given again, asked again only with
+`retry_failed`. A description that failed is not recorded: it is given again to the end of the run. Identical look-ups
+under way in one event loop are one. What this does not do: pace, rank, or know what a query means. Rejected:
 a smaller limit out of a larger answer (sources rank by what they are asked for), and joining across event loops: who
 comes second there asks again, and gets what was committed first.
 """
@@ -27,6 +28,7 @@ from weakref import WeakKeyDictionary
 from tandem.errors import SourceFailed, UserError
 from tandem.sandbox.rows import QueryError
 from tandem.sources import as_json
+from tandem.sources.blocking import Once, described
 from tandem.store import Lookup, Request, Store
 from tandem.text import fingerprint
 from tandem.types import Question, Result, Schema, Source
@@ -54,11 +56,17 @@ class Recorder:
         self._under_way: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _UnderWay]] = WeakKeyDictionary()
 
     async def once(
-        self, name: str, body: Mapping[str, Any], ask: Callable[[], Awaitable[Mapping[str, Any]]]
+        self,
+        name: str,
+        body: Mapping[str, Any],
+        ask: Callable[[], Awaitable[Mapping[str, Any]]],
+        *,
+        failures: bool = True,
     ) -> Mapping[str, Any]:
         """The outcome of asking a source: what `ask` returns, or returned earlier. Raises what it raised, then or now.
 
-        `ask` may raise SourceFailed or QueryError, which are outcomes; anything else is raised and leaves no record.
+        `ask` may raise SourceFailed or QueryError, which are outcomes, recorded if `failures` are to be; anything else
+        is raised and leaves no record.
         """
         request = Request.of(name, body)
         if (found := self._recorded(request)) is not None:
@@ -66,7 +74,7 @@ class Recorder:
         calls = self._under_way.setdefault(asyncio.get_running_loop(), {})
         call = calls.get(request.key)
         if call is None:
-            call = calls[request.key] = _UnderWay(asyncio.create_task(self._ask(request, ask)))
+            call = calls[request.key] = _UnderWay(asyncio.create_task(self._ask(request, ask, failures)))
             call.task.add_done_callback(lambda task: _landed(calls, request.key, task))
         call.waiting += 1
         try:
@@ -109,12 +117,12 @@ class Recorder:
     def _recorded(self, request: Request) -> Lookup | None:
         return None if self.store is None else self.store.find_lookup(request, retry_failed=self.retry_failed)
 
-    async def _ask(self, request: Request, ask: Callable[[], Awaitable[Mapping[str, Any]]]) -> Lookup:
+    async def _ask(self, request: Request, ask: Callable[[], Awaitable[Mapping[str, Any]]], failures: bool) -> Lookup:
         try:
             lookup = Lookup(request, await ask(), None, time.time())
         except (SourceFailed, QueryError) as e:
             lookup = Lookup(request, None, as_json.of_error(e), time.time())
-            if isinstance(e, SourceFailed) and e.kind in NOT_RECORDED:
+            if not failures or (isinstance(e, SourceFailed) and e.kind in NOT_RECORDED):
                 return lookup
         if self.store is None:
             return lookup
@@ -137,14 +145,32 @@ class Recorded:
         self._recorder = recorder
         self._part = part
         self._key = recorded_name(source)
+        self._description = Once(self._described)
+
+    @property
+    def identity(self) -> str:
+        """The source's own."""
+        return identity_of(self._source)
 
     def describe(self) -> Schema:
-        """What it holds; recorded, too, since queries are written by it."""
+        """What it holds; recorded, too, since queries are written by it. For callers outside of an event loop."""
 
         def ask() -> dict[str, Any]:
             return as_json.of_schema(self._source.describe())
 
-        return as_json.to_schema(self._recorder.once_now(self._key, schema_body(self.language, self._part), ask))
+        body = schema_body(self.language, self._part)
+        return self._description.known_or(lambda: as_json.to_schema(self._recorder.once_now(self._key, body, ask)))
+
+    async def schema(self) -> Schema:
+        """The same in an event loop, which goes on meanwhile; asked for once, and a failure of it stays for the run."""
+        return await self._description.get()
+
+    async def _described(self) -> Schema:
+        async def ask() -> dict[str, Any]:
+            return as_json.of_schema(await described(self._source))
+
+        body = schema_body(self.language, self._part)
+        return as_json.to_schema(await self._recorder.once(self._key, body, ask, failures=False))
 
     def about(self, question: Question) -> Source:
         """The recorded part that belongs to one question, or itself."""
@@ -167,10 +193,18 @@ class Recorded:
             await closing
 
 
+def identity_of(source: Source) -> str:
+    """What tells a source from others of its name: what it holds or where it is asked, and what shapes its answers.
+
+    Where the source does not say it (`identity`), its name. No key or password is in it.
+    """
+    return str(getattr(source, "identity", "") or source.name)
+
+
 def recorded_name(source: Source) -> str:
-    """The name a source is recorded under: its own, and the hash of what it holds where it has one (`identity`)."""
-    held = getattr(source, "identity", "")
-    return f"{source.name}@{fingerprint(held)[:12]}" if held else source.name
+    """The name a source is recorded under: its own, and the beginning of the hash of its identity where it has one."""
+    held = identity_of(source)
+    return source.name if held == source.name else f"{source.name}@{fingerprint(held)[:12]}"
 
 
 def part_of(question: Question) -> str:

@@ -12,13 +12,15 @@
     about = "diseases, drugs, anatomy"
     sources = ["cards", "encyclopedia", "web:brave"]
 
-A key that is not known is an error, since a misspelt limit must not pass for no limit. What this does not do: choose
+A key that is not known is an error, since a misspelt limit must not pass for no limit; every source is checked when the
+file is read, also one that no domain lists. What this does not do: choose
 among domains, or hold a key of a service.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,8 +64,13 @@ class Registry:
         for name, table in self._tables.items():
             if not isinstance(table.get("address"), str):
                 raise UserError("has no address", where=f"{where}: source.{name}", remedy=forms())
+            settings = {key: value for key, value in table.items() if key != "address"}
+            addresses.parsed(table["address"], settings, where=f"{where}: source.{name}")
         self.domains = {name: self._domain(name, table) for name, table in _named(tables, "domain", where)}
         """Domains by name, in the order of the file."""
+        if not self._tables and not self.domains:
+            remedy = 'write one: [source.cards] and below it address = "flashcards:cards.jsonl" (docs/sources.md)'
+            raise UserError("names no source", where=where, remedy=remedy)
 
     @classmethod
     def read(cls, path: str | Path, *, recorder: Recorder | None = None) -> Registry:
@@ -103,12 +110,23 @@ class Registry:
             raise UserError(f"no domain is called {domain!r}", where=self.where, remedy=listed)
         return tuple(self.source(name) for name in self.domains[domain].sources)
 
+    def all(self) -> tuple[Source, ...]:
+        """Every source, each once: those of the file in its order, also of no domain, then addresses that domains list.
+
+        Those of no domain belong to every question.
+        """
+        listed = [one for domain in self.domains.values() for one in domain.sources]
+        return tuple(self.source(name) for name in dict.fromkeys([*self._tables, *listed]))
+
     async def close(self) -> None:
         """Close what was opened."""
         await addresses.close(self._opened.values())
 
     def _domain(self, name: str, given: Any) -> Domain:
         where = f"{self.where}: domain.{name}"
+        if not name.strip(" .") or name != name.strip(" .") or re.search(r"[,\n\r]", name):
+            problem = "cannot be chosen: a model names domains with commas between"
+            raise UserError(problem, where=where, remedy="give a name without comma, and a letter at either end")
         table = _table(given, where)
         check(table, {"about": (str,), "sources": (list,)}, where)
         sources = table.get("sources") or []

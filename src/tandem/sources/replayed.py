@@ -19,6 +19,7 @@ from tandem.sources import as_json
 from tandem.sources.recorded import lookup_body, part_of, schema_body
 from tandem.store import Lookup, Request, Store
 from tandem.store.recorded import open_recorded
+from tandem.text import fingerprint
 from tandem.types import Question, Result, Schema, Source
 
 LOOKED_THROUGH = 5_000
@@ -59,6 +60,12 @@ class Replayed:
             if folder is not None:
                 folder.cleanup()
             raise
+
+    @property
+    def identity(self) -> str:
+        """What is on record of it."""
+        told = ([lookup.request.key, lookup.result, lookup.error] for lookup in _lookups(self.store, self._recorded))
+        return fingerprint([self._recorded, self._part, sorted(fingerprint(one) for one in told)])
 
     def describe(self) -> Schema:
         """What it held. Raises SourceFailed where that is not recorded."""

@@ -11,18 +11,18 @@ queries.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from tandem.sandbox import Graph, Rows
 from tandem.sandbox.rows import Iri
-from tandem.sources import failures, sparql_text, worded
-from tandem.sources.blocking import finished
+from tandem.sources import contents, failures, sparql_text, worded
+from tandem.sources.blocking import Once, finished
 from tandem.types import Question, Result, Schema, Source
 
 LABELLED = 200
@@ -39,7 +39,8 @@ class AskedInSparql(ABC):
     name: str
     _where: str
     _labels_in: str
-    _schema: Schema | None = None
+    identity: str
+    """What it holds or where it is asked, and the settings that shape what it says."""
 
     async def look_up(self, query: str, limit: int) -> Result:
         """A finding for each row. Raises QueryError for the query's own fault, SourceFailed for the source's."""
@@ -65,14 +66,24 @@ class AskedInSparql(ABC):
         return self
 
     def describe(self) -> Schema:
-        """Predicates, and classes where the graph tells them, with labels and counts."""
-        if self._schema is None:
-            self._schema = finished(self.schema)
-        return self._schema
+        """Predicates, and classes where the graph tells them, with labels and counts. The caller waits."""
+        return self._description.known_or(lambda: finished(self._alone))
+
+    async def schema(self) -> Schema:
+        """The same in an event loop, which goes on meanwhile; asked for once."""
+        return await self._description.get()
+
+    @cached_property
+    def _description(self) -> Once[Schema]:
+        return Once(self._described)
 
     @abstractmethod
-    async def schema(self) -> Schema:
+    async def _described(self) -> Schema:
         """The description, asked for."""
+
+    async def _alone(self) -> Schema:
+        """The description, asked for in an event loop that ends with it."""
+        return await self._described()
 
     @abstractmethod
     async def select(self, query: str, rows: int) -> tuple[Rows, str | None]:
@@ -115,14 +126,9 @@ class GraphFile(AskedInSparql):
         self._graph = Graph(files)
         self._lock = threading.Lock()
         self._ready = False
-        whole = hashlib.sha256()
-        for path in files:
-            if path.is_file():
-                whole.update(hashlib.sha256(path.read_bytes()).digest())
-        self.identity = whole.hexdigest() if all(path.is_file() for path in files) else ""
-        """Hash of the files; none for a store's folder."""
+        self.identity = contents.held(files) + (f"-{labels}" if labels != "en" else "")
 
-    async def schema(self) -> Schema:
+    async def _described(self) -> Schema:
         """The description, asked for."""
         with failures.named(self.name):
             await asyncio.to_thread(self._open)

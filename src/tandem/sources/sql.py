@@ -10,15 +10,15 @@ what is wrong with it. What this does not do: write queries, or join files with 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from tandem.sandbox import QueryError, Tables
-from tandem.sources import failures, worded
-from tandem.sources.blocking import finished
+from tandem.sources import contents, failures, worded
+from tandem.sources.blocking import Once, finished
+from tandem.text import fingerprint
 from tandem.types import Question, Result, Schema, Source
 
 DESCRIBED = 40
@@ -42,22 +42,19 @@ class TableFiles:
         self._tables = Tables(files)
         self._lock = threading.Lock()
         self._ready = False
-        self._schema: Schema | None = None
-        whole = hashlib.sha256()
-        for path in files:
-            if path.is_file():
-                whole.update(hashlib.sha256(path.read_bytes()).digest())
-        self.identity = whole.hexdigest()
-        """Hash of the files as they are when they are named."""
+        self._description = Once(self._described)
+        self.identity = fingerprint([contents.held(files), [path.name for path in files]])
+        """Of the files as they are when they are named, and of their names, which tables are called by."""
 
     def describe(self) -> Schema:
-        """Tables, columns, types, and the first rows, as far as they are few."""
-        if self._schema is None:
-            self._schema = finished(self.schema)
-        return self._schema
+        """Tables, columns, types, and the first rows, as far as they are few. The caller waits."""
+        return self._description.known_or(lambda: finished(self._described))
 
     async def schema(self) -> Schema:
-        """The description, asked for."""
+        """The same in an event loop, which goes on meanwhile; asked for once."""
+        return await self._description.get()
+
+    async def _described(self) -> Schema:
         with failures.named(self.name):
             await asyncio.to_thread(self._open)
             found = await self._tables.describe()

@@ -24,7 +24,8 @@ from tandem.http import Limits, Reader
 from tandem.http.faults import Fault
 from tandem.http.redact import excerpt
 from tandem.http.reply import Reply
-from tandem.sources import failures
+from tandem.sources import failures, urls
+from tandem.text import fingerprint
 from tandem.types import Finding, Question, Result, Schema, Source
 
 LONGEST_QUERY = 400
@@ -146,6 +147,8 @@ class WebSearch:
         self.name = f"web:{engine}" + (f"#{site}" if site else "")
         self._engine = ENGINES[engine]
         self._site = site
+        self.identity = fingerprint([engine, site, urls.meant(address or self._engine.address)])
+        """The engine, where it is asked, and the site; not the key."""
         key = (os.environ if environment is None else environment).get(self._engine.key, "").strip()
         if not key:
             raise UserError("has no key", where=self.name, remedy=f"set the environment variable {self._engine.key}")

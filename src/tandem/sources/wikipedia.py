@@ -18,17 +18,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Literal
 
 from tandem.errors import UserError
 from tandem.http import Limits, Reader
 from tandem.http.faults import Fault, asked_pause
-from tandem.sources import failures
+from tandem.sources import failures, urls
 from tandem.sources.passages.words import words
 from tandem.sources.ranking import Ranking
 from tandem.sources.recorded import Recorder
 from tandem.sources.sentences import passages, sentences
+from tandem.text import fingerprint
 from tandem.types import Finding, Question, Result, Schema, Source
 
 ENGLISH = "https://en.wikipedia.org/w/api.php"
@@ -98,16 +99,22 @@ class Wikipedia:
     ) -> None:
         """`entities` names what a query is about, to search for each; without, only the query itself is searched."""
         self.name = name
-        self._address = address
+        self._address = urls.without_login(address, name)
         self._taken = taken or Taken()
         self._entities = entities
         self._recorder = recorder or Recorder(None)
         self._reader = Reader(address, {"User-Agent": agent(contact, name)}, limits=limits, judge=_judge)
-        self._kept = f"{name}@{address}"
+        self._kept = f"{name}@{urls.shown(address)}"
+        if "?" in address:
+            self._kept += fingerprint(urls.meant(address))[:12]
+        whose = getattr(entities, "__self__", entities)
+        named = getattr(whose, "identity", "") or getattr(whose, "__qualname__", "") or type(whose).__qualname__
+        self.identity = fingerprint([urls.meant(address), list(astuple(self._taken)), named if entities else ""])
+        """Its address, what is taken of pages, and which names are searched for."""
 
     def describe(self) -> Schema:
         """What it holds."""
-        where = re.sub(r"^https?://|/.*$", "", self._address)
+        where = re.sub(r"^https?://|[/?].*$", "", self._address)
         return Schema(f"An encyclopedia ({where}), searched with a name or a short question in plain words.")
 
     def about(self, question: Question) -> Source:

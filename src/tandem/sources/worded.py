@@ -1,4 +1,8 @@
-"""Rows as findings: one sentence-like text a row, `name: Ada Lovelace; born: 1815`, and where it stands."""
+"""Rows as findings: one sentence-like text a row, `name: Ada Lovelace; born: 1815`, and where it stands.
+
+What this does not do: tell which row of a file or a table it came from; a query joins, sorts and counts, so that only
+the query and the row of its result lead back to it.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +52,7 @@ def findings(
     as_of: str = "",
     labels: Mapping[str, str] | None = None,
 ) -> tuple[Finding, ...]:
-    """One finding a row; what is unbound in a graph is left out. The place is a thing's address, or the row."""
+    """One finding a row; what is unbound in a graph is left out. Its place is a thing's address, or the row."""
     found = []
     beside = {f"{name}Label": name for name in columns}  # Wikidata's habit: ?x has its label in ?xLabel
     for n, row in enumerate(rows, 1):
@@ -67,5 +71,6 @@ def findings(
         address = next((thing for thing in things if thing.startswith(("http://", "https://"))), "")
         title = cell(things[0], known) if things else ""
         if text:
-            found.append(Finding(text, title, None, source, str(address) or f"{where}, row {n}", query, as_of))
+            place = str(address) or f"{where}, row {n} of the query's result"
+            found.append(Finding(text, title, None, source, place, query, as_of))
     return tuple(found)
