@@ -79,6 +79,17 @@ def test_a_line_that_is_no_card_is_named(tmp_path, text, said):
     assert said in str(caught.value) and "front" in caught.value.remedy
 
 
+def test_a_packed_file_that_is_damaged_is_named(tmp_path):
+    path = tmp_path / "c.jsonl.gz"
+    whole = gzip.compress(b"".join(b'{"front": "q %d", "back": "%d"}\n' % (n, n * 7919) for n in range(2000)))
+    flipped = whole[:200] + bytes(b ^ 0x5A for b in whole[200:260]) + whole[260:]
+    for damaged in (flipped, whole[: len(whole) // 2], b"\x1f\x8b rubbish"):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="cannot be read") as caught:
+            Flashcards(path)
+        assert caught.value.where == str(path)
+
+
 def test_a_rare_word_weighs_more_than_a_frequent_one():
     ranking = Ranking(["the cat", "the dog", "the the the", "a bird"])
     assert [n for n, _ in ranking.best("the dog", 9)] == [1, 2, 0]

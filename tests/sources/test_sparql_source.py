@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import time
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -11,9 +14,12 @@ from source_servers import FAULTS, HTML, QUICK, serving
 
 from tandem.errors import SourceFailed, UserError
 from tandem.sandbox import QueryInvalid, QueryRefused, QueryTimeout
-from tandem.sources import sparql_text
+from tandem.sources import addresses, sparql_text
+from tandem.sources.blocking import described
 from tandem.sources.endpoint import Endpoint
+from tandem.sources.recorded import Recorded, Recorder
 from tandem.sources.sparql import GraphFile
+from tandem.store import Store
 
 LABEL = "<http://www.w3.org/2000/01/rdf-schema#label>"
 FACTS = f"""
@@ -111,6 +117,15 @@ def test_a_file_that_is_none_is_the_users_to_mend(tmp_path):
     path = tmp_path / "facts.ttl"
     path.write_text("this is no graph")
     with pytest.raises(UserError):
+        look(GraphFile(path), "ASK { ?s ?p ?o }")
+
+
+def test_a_packed_file_that_is_damaged_is_the_users_to_mend(tmp_path):
+    path = tmp_path / "facts.nt.gz"
+    rows = "".join(f'<http://x/{n}> <http://x/name> "Ada {n * 7919}" .\n' for n in range(2000))
+    whole = gzip.compress(rows.encode())
+    path.write_bytes(whole[:200] + bytes(b ^ 0x5A for b in whole[200:260]) + whole[260:])
+    with pytest.raises(UserError, match=r"facts\.nt\.gz: the data cannot be used"):
         look(GraphFile(path), "ASK { ?s ?p ?o }")
 
 
@@ -316,3 +331,115 @@ def test_an_endpoint_describes_itself_by_a_sample_or_by_what_it_is_told():
     (part,) = sampled.parts.items()
     assert part == ("<http://www.example.org/prop/direct/P1>", "founded; 12 of 20,000 triples looked at")
     assert told.parts == {"wdt:P1": "founded in"}
+
+
+async def _never(_):
+    await asyncio.sleep(60)
+
+
+def test_an_endpoint_that_hangs_holds_up_nothing_else_and_is_asked_once_for_its_description(tmp_path):
+    limits = replace(QUICK, seconds_a_try=60.0)
+
+    async def main():
+        turns = 0
+
+        async def tick():
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0.01)
+                turns += 1
+
+        async with serving(_never) as server:
+            with Store(tmp_path / "a.db") as store:
+                plain = Endpoint(server.url, contact=CONTACT, limits=limits, seconds=0.3)
+                source = Recorded(plain, Recorder(store))
+                ticking = asyncio.create_task(tick())
+                outcomes = await asyncio.gather(*(described(source) for _ in range(4)), return_exceptions=True)
+                outcomes += await asyncio.gather(described(source), described(plain), return_exceptions=True)
+                ticking.cancel()
+                await source.close()
+                return outcomes, len(server.requests), turns, list(store.lookups())
+
+    outcomes, requests, turns, recorded = asyncio.run(main())
+    assert all(isinstance(one, SourceFailed) and one.kind == "timeout" for one in outcomes), outcomes
+    assert len(outcomes) == 6 and requests == 1 and turns > 5
+    assert recorded == []  # the next run asks again
+
+
+def test_who_gives_up_waiting_for_a_description_is_free_at_once_and_the_others_get_it():
+    async def slowly(asked):
+        await asyncio.sleep(0.2)
+        return endpoint(asked)
+
+    async def main():
+        async with serving(slowly) as server:
+            limits = replace(QUICK, seconds_a_try=60.0)
+            source = Recorded(Endpoint(server.url, contact=CONTACT, limits=limits), Recorder(None))
+            waiting = [asyncio.create_task(described(source)) for _ in range(2)]
+            await asyncio.sleep(0.05)
+            waiting[0].cancel()
+            schema = await waiting[1]
+            assert waiting[0].cancelled()
+            requests = len(server.requests)
+            alone = Endpoint(server.url, contact=CONTACT, limits=limits)
+            task = asyncio.create_task(described(alone))
+            await asyncio.sleep(0.05)
+            began = time.perf_counter()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            took = time.perf_counter() - began
+            again = await described(alone)
+            await source.close()
+            await alone.close()
+            return schema, requests, took, again
+
+    schema, requests, took, again = asyncio.run(main())
+    assert schema == again and schema.parts and requests == 2 and took < 0.15
+
+
+def test_what_is_slow_is_given_up_after_its_seconds_and_not_asked_again():
+    async def main():
+        async with serving(_never) as server:
+            source = addresses.open(f"sparql:{server.url}", settings={"contact": CONTACT, "seconds": 0.2})
+            began = time.perf_counter()
+            with pytest.raises(SourceFailed) as caught:
+                await source.look_up("ASK { ?s ?p ?o }", 1)
+            await source.close()
+            return caught.value.kind, len(server.requests), time.perf_counter() - began
+
+    kind, requests, took = asyncio.run(main())
+    assert (kind, requests) == ("timeout", 1) and took < 2
+
+
+def test_a_key_in_an_address_is_sent_and_never_shown(tmp_path):
+    def refuse(asked):
+        assert asked.fields["apikey"] == "hunter2"
+        refused = "{ ?s ?p ?o }" in asked.fields["query"]
+        return web.Response(status=404, text="no hunter2 here") if refused else endpoint(asked)
+
+    async def main():
+        async with serving(refuse) as server:
+            with Store(tmp_path / "a.db") as store:
+                recorder = Recorder(store)
+                address = f"sparql:{server.url}/sparql?apikey=hunter2&graph=orle"
+                source = addresses.open(address, settings={"contact": CONTACT}, recorder=recorder)
+                found = await source.look_up("SELECT ?since { ?town <http://x/built> ?since }", 3)
+                errors = await asyncio.gather(
+                    source.look_up("SELECT ?s { ?s ?p ?o }", 3), described(source), return_exceptions=True
+                )
+                await source.close()
+                lines = [repr(lookup) for lookup in store.lookups()]
+                return source, found, errors, lines
+
+    source, found, errors, lines = asyncio.run(main())
+    assert found.findings and all(isinstance(one, SourceFailed) and one.kind == "refused" for one in errors)
+    seen = [source.name, source.identity, repr(found), *map(str, errors), *lines]
+    assert len(lines) == 2 and source.name.endswith("/sparql?apikey=…&graph=…")
+    assert not [text for text in seen if "hunter2" in text]
+
+
+def test_a_login_in_an_address_is_refused_without_being_shown():
+    for contact in (CONTACT, ""):
+        with pytest.raises(UserError) as caught:
+            Endpoint("http://someone:hunter2@127.0.0.1:1/sparql", contact=contact)
+        assert "name or a password" in str(caught.value) and "hunter2" not in str(caught.value)

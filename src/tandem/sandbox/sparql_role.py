@@ -10,6 +10,7 @@ import datetime
 import decimal
 import gzip
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
@@ -60,7 +61,7 @@ def prepare(settings: dict[str, Any]) -> None:
             _problem = Path(path).name
             load(store, path)
         _problem = ""
-    except (SyntaxError, ValueError, OSError, EOFError) as error:
+    except (SyntaxError, ValueError, OSError, EOFError, zlib.error) as error:
         _problem = f"{_problem}: {error}"
         return
     _union = next(iter(store.named_graphs()), None) is not None
