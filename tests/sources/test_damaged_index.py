@@ -39,11 +39,31 @@ def sound(tmp_path_factory):
     return folder
 
 
-FILES = """
-documents-ends.npy documents.bin document-first.npy frequency-2.npy gone-2.npy heading.npy headings-ends.npy
-headings.bin lengths.npy most.npy often.npy origin-first.npy origin-keys.npy origins-ends.npy origins.bin passages.npy
-places.npy starts.npy terms-ends.npy terms.bin texts-ends.npy texts.bin vectors.npy
-""".split()
+FILES = [
+    "documents-ends.npy",
+    "documents.bin",
+    "document-first.npy",
+    "frequency-2.npy",
+    "gone-2.npy",
+    "heading.npy",
+    "headings-ends.npy",
+    "headings.bin",
+    "lengths.npy",
+    "most.npy",
+    "often.npy",
+    "origin-first.npy",
+    "origin-keys.npy",
+    "origins-ends.npy",
+    "origins.bin",
+    "passages.npy",
+    "places.npy",
+    "starts.npy",
+    "terms-ends.npy",
+    "terms.bin",
+    "texts-ends.npy",
+    "texts.bin",
+    "vectors.npy",
+]
 
 
 def everything(folder):

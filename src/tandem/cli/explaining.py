@@ -113,7 +113,9 @@ def answered(record: Record) -> None:
 
 
 def _place(finding: Finding) -> str:
-    return ", ".join(part for part in (finding.place or finding.source, finding.as_of) if part)
+    from tandem.sources.passages.document import from_here
+
+    return ", ".join(part for part in (from_here(finding.place) or finding.source, finding.as_of) if part)
 
 
 def _citations(record: Record) -> dict[int, int]:

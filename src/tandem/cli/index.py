@@ -70,6 +70,7 @@ def _embedder(options: argparse.Namespace) -> Embedder | None:
 def _search(options: argparse.Namespace) -> int:
     from tandem.cli.shown import safe
     from tandem.errors import UserError
+    from tandem.sources.passages.document import from_here
     from tandem.sources.passages.index import Index
 
     if len(options.paths) != 1 or options.limit < 1:
@@ -78,7 +79,7 @@ def _search(options: argparse.Namespace) -> int:
     hits = index.search(options.search, options.limit, by=options.by)
     for hit in hits:
         heading = f" › {hit.passage.heading}" if hit.passage.heading else ""
-        print(safe(f"{hit.place}  {hit.about.title}{heading}  ({hit.score:.2f})"))
+        print(safe(f"{from_here(hit.place)}  {hit.about.title}{heading}  ({hit.score:.2f})"))
         print(safe("\n".join("  " + line for line in hit.passage.text.split("\n"))) + "\n")
     if not hits:
         print(f"nothing shares a word with this query in {len(index):,} passages")
@@ -106,7 +107,7 @@ def _index(options: argparse.Namespace) -> int:
     finally:
         if sys.stderr.isatty():
             print(f"\r{'':<78}\r", end="", file=sys.stderr, flush=True)
-    _tell(done, pruned=options.prune)
+    _tell(done)
     header = writer.header
     held = f"{header.total('passages'):,} passages of {header.total('documents'):,} documents"
     print(f"{options.out}: {held}, in {time.monotonic() - began:.1f} s")
@@ -151,7 +152,7 @@ def _progress(began: float) -> Callable[..., None]:
     return show
 
 
-def _tell(done: Indexed, *, pruned: bool) -> None:
+def _tell(done: Indexed) -> None:
     from tandem.cli.shown import safe
 
     books = done.books
@@ -161,7 +162,8 @@ def _tell(done: Indexed, *, pruned: bool) -> None:
         ("read", books.read, f"{done.replaced:,} of them changed" if done.replaced else ""),
         ("repeats", len(done.repeats), "; ".join(f"{a} is {b}" for a, b in [*done.repeats.items()][:2])),
         ("left out", books.skipped.total(), ""),
-        ("gone", len(done.missing), "removed" if pruned else "still in the index; --prune removes them"),
+        ("instead", len(done.instead), "; ".join(f"{a} for {b}" for a, b in [*done.instead.items()][:2])),
+        ("gone", len(done.missing), _gone(done)),
     ]
     for name, n, note in rows:
         if n or name in ("found", "read"):
@@ -175,6 +177,13 @@ def _tell(done: Indexed, *, pruned: bool) -> None:
             print(f"{what:<10} {reasons.total():>9,}")
             _reasons(reasons)
     print(f"{'documents':<10} {books.documents:>9,}, {books.passages:,} passages new")
+
+
+def _gone(done: Indexed) -> str:
+    if done.pruned == len(done.missing):
+        return "removed"
+    removed = f"{done.pruned:,} of them removed, the others" if done.pruned else ""
+    return f"{removed} still in the index; --prune removes them".strip()
 
 
 def _reasons(reasons: Reasons) -> None:

@@ -1,19 +1,22 @@
 """Files into an index, and again: what is unchanged is not read, what changed is replaced, what is gone is told.
 
 Files are told apart by their absolute paths and compared by the hash of their content. Files with equal content are
-indexed once; the others are named as repeats.
+indexed once; the others are named as repeats, and kept as origins without documents. When the file that is indexed for
+them changes or goes, its repeats are looked at as if they had been given, and the first that still says the same is
+read in its place.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tandem.errors import Failure, UserError
 from tandem.sources.documents.books import Books
 from tandem.sources.documents.confined import Confined
+from tandem.sources.documents.copies import Copies
 from tandem.sources.documents.files import find
 from tandem.sources.documents.packed import Unreadable
 from tandem.sources.documents.reading import Kind, Reading, content_hash, documents, kind_of
@@ -34,8 +37,10 @@ class Indexed:
     """Of the files read, those that replace an older version."""
     repeats: dict[str, str] = field(default_factory=dict)
     """Files whose content another one has: file → the one that is indexed."""
+    instead: dict[str, str] = field(default_factory=dict)
+    """Repeats that are read now, since the file that was indexed for them changed or went: repeat → that file."""
     missing: list[str] = field(default_factory=list)
-    """Indexed files under the given folders that are there no longer."""
+    """Indexed files under the given folders that are there no longer, and such repeats of what changed."""
     pruned: int = 0
     """How many of these were removed from the index."""
 
@@ -53,32 +58,50 @@ def index(
     """Read files into an open index. Raises UserError where a path does not exist, or nothing at all can be indexed."""
     reading = Reading() if reading is None else reading
     done = Indexed()
-    held = {origin.key: origin.content for origin in writer.origins()}
-    files = list(_looked_at(paths, reading, largest, writer, done, progress))
+    copies = Copies(writer)
+    files = list(_looked_at(find(paths, done.books, writer.folder), reading, largest, writer, done, progress))
     seen = {file.key for file in files}
-    owner = {content: key for key, content in held.items() if key not in seen and Path(key).exists()}
-    owner |= {file.content: file.key for file in files if held.get(file.key) == file.content}
-    for file in sorted(files, key=lambda file: file.key not in held):
-        owner.setdefault(file.content, file.key)
-    with confined or Confined() as child:
-        for file in files:
-            progress(done.books, str(file.path))
-            if held.get(file.key) == file.content:
-                done.books.unchanged += 1
-            elif owner[file.content] != file.key:
-                done.repeats[str(file.path)] = owner[file.content]
-                writer.remove(file.key)
-            else:
-                try:
-                    _read(file, reading, writer, done.books, child)
-                    done.replaced += file.key in held
-                except (Unreadable, OSError) as e:
-                    _left_out(file.path, file.key, e, writer, done.books)
-    roots = [os.path.realpath(path) for path in paths]
-    for key in held:
-        if key not in seen and _under(key, roots) and not Path(key).exists():
+    roots, own = [os.path.realpath(path) for path in paths], os.path.realpath(writer.folder)
+    for key in copies.held:
+        if key not in seen and _under(key, roots) and (not Path(key).exists() or _under(key, [own])):
             done.missing.append(key)
             done.pruned += prune and writer.remove(key)
+    for key in copies.orphaned({file.key: file.content for file in files}, writer):
+        if Path(key).exists():
+            done.books.found += 1
+            files += _looked_at([Path(key)], reading, largest, writer, done, progress)
+        elif writer.remove(key):  # nothing was found by it, and nothing will be
+            done.missing += [] if key in done.missing else [key]
+            done.pruned += 1
+    owner = copies.owners({file.key: file.content for file in files}, writer)
+    failed: dict[str, Unreadable | OSError] = {}
+    with confined or Confined() as child:
+        for file in files:
+            if owner[file.content] != file.key:
+                continue
+            progress(done.books, str(file.path))
+            if copies.indexed(file.key, file.content):
+                done.books.unchanged += 1
+                continue
+            try:
+                _read(file, reading, writer, done.books, child)
+            except (Unreadable, OSError) as e:
+                failed[file.content] = e
+                _left_out(file.path, file.key, e, writer, done.books)
+            else:
+                if copies.kept(file.key, file.content):
+                    done.instead[str(file.path)] = copies.before.get(file.content, "")
+                else:
+                    done.replaced += file.key in copies.held
+    for file in files:
+        if owner[file.content] == file.key:
+            continue
+        if file.content in failed:
+            _left_out(file.path, file.key, failed[file.content], writer, done.books)
+            continue
+        done.repeats[str(file.path)] = owner[file.content]
+        if not copies.kept(file.key, file.content):
+            writer.add(Origin(file.key, file.content), ())
     if not (done.books.read or done.books.unchanged or done.missing or done.repeats):
         left_out = ", ".join(f"{n} {reason}" for reason, n in done.books.skipped.counts.items())
         problem = "nothing to index here" + (f" ({left_out})" if left_out else "; hidden files are left out")
@@ -97,7 +120,7 @@ class _File:
 
 
 def _looked_at(
-    paths: Sequence[str | Path],
+    paths: Iterable[Path],
     reading: Reading,
     largest: int,
     writer: Writer,
@@ -105,7 +128,7 @@ def _looked_at(
     progress: Callable[[Books, str], None],
 ) -> Iterator[_File]:
     """The files that can be opened, with their hashes: all of them, before the first is read."""
-    for path in find(paths, done.books):
+    for path in paths:
         progress(done.books, str(path))
         key, kind = os.path.realpath(path), kind_of(path)
         try:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
+import os
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -102,11 +103,16 @@ def documents(path: Path, kind: Kind, reading: Reading, books: Books, confined: 
         else:
             cut = {"python": blocks.python, "code": blocks.code}.get(kind, blocks.plain)
             found = list(cut(text))
-    about = About(path.name, " ".join(title.split()) or path.name, str(path), _UNIT.get(kind, "line"), date)
+    about = About(path.name, " ".join(title.split()) or path.name, _whole(path), _UNIT.get(kind, "line"), date)
     pieces = list(passages(found, reading.words, apart=kind == "pdf"))
     if not pieces:
         raise Unreadable("no text in it")
     yield Document(about, pieces)
+
+
+def _whole(path: Path) -> str:
+    """Its place on the machine, whatever the current folder: a citation is opened from another one."""
+    return os.path.realpath(path)
 
 
 def _decoded(data: bytes, path: Path, reading: Reading, books: Books) -> str:
@@ -128,7 +134,7 @@ def _decoded(data: bytes, path: Path, reading: Reading, books: Books) -> str:
 
 def _records(path: Path, reading: Reading, books: Books) -> Iterator[Document]:
     names = {role: reading.fields.get(role, role) for role in _FIELDS}
-    any_read = False
+    any_read, whole = False, _whole(path)
     with _opened(path) as file:
         for number, line in _lines(file, path, books):
             place = f"{path}:{number}"
@@ -145,7 +151,7 @@ def _records(path: Path, reading: Reading, books: Books) -> Iterator[Document]:
                 continue
             told = {role: _word(record.get(names[role])) for role in _FIELDS[1:]}
             about = About(
-                told["id"] or f"{path.name}:{number}", told["title"], str(path), "line", told["date"], told["url"]
+                told["id"] or f"{path.name}:{number}", told["title"], whole, "line", told["date"], told["url"]
             )
             lines = ((number, line) for line in text.split("\n"))
             any_read = True

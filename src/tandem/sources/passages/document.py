@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
@@ -33,7 +34,7 @@ class About:
     title: str = ""
     """Its title."""
     file: str = ""
-    """The file it stands in, as it was named; empty for documents that come from no file."""
+    """The file it stands in, by its absolute path; empty for documents that come from no file."""
     unit: Unit = "line"
     """What places in the file are counted in."""
     date: str = ""
@@ -79,6 +80,18 @@ class Origin:
     """Tells it from all others: the absolute path of a file."""
     content: str
     """Hash of its bytes: the same hash under the same key is not read again."""
+
+
+def from_here(place: str) -> str:
+    """A place as it is shown in a terminal: without the current folder's path where it lies below that.
+
+    Places are kept, recorded and reported with absolute paths, which mean the same wherever somebody asks.
+    """
+    try:
+        here = os.getcwd().rstrip("/") + "/"  # noqa: PTH109 — a string is wanted
+    except FileNotFoundError:  # the current folder was removed
+        return place
+    return place.removeprefix(here)
 
 
 def searched(about: About, passage: Passage) -> str:

@@ -81,6 +81,15 @@ class Header:
         write_whole(folder / NAME, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
 
 
+def holds(folder: Path) -> bool:
+    """Whether a folder is an index of passages, of whatever version."""
+    try:
+        with (folder / NAME).open("rb") as file:
+            return f'"format": "{FORMAT}"'.encode() in file.read(256)
+    except OSError:
+        return False
+
+
 def read(folder: Path) -> Header:
     """The header of an index. Raises UserError where there is none, or one of another kind."""
     path = folder / NAME
