@@ -56,6 +56,14 @@ def test_domains_name_their_sources_in_order(folder):
     assert registry.source("cards") is registry.serving("medical")[0]
 
 
+def test_every_source_is_to_be_had_also_one_that_no_domain_lists(folder):
+    (folder / "sources.toml").write_text(TOML + '\n[source.own]\naddress = "dataset"\n')
+    registry = Registry.read(folder / "sources.toml")
+    names = ["cards", "encyclopedia", "history", "own", "sparql:facts.ttl"]
+    assert [source.name for source in registry.all()] == names
+    assert registry.all()[0] is registry.source("cards")
+
+
 def test_files_are_looked_for_beside_the_toml_and_answer(folder, monkeypatch):
     monkeypatch.chdir("/")
     registry = Registry.read(folder / "sources.toml")
@@ -147,6 +155,12 @@ def test_an_address_that_is_wrong_is_said_with_what_may_be_meant(folder, monkeyp
         ('[domain.d]\nabout = "x"', "domain.d: needs about and sources"),
         ('[domain.d]\nabout = "x"\nsources = ["nobody"]', "no source is called 'nobody'"),
         ('[source.cards]\naddress = "wikipedia"\n[domain.d]\nabout = "x"\nsources = ["card"]', "did you mean 'cards'?"),
+        ('[source.b]\naddress = "dataset"\nfoo = 1', "s.toml: source.b: no setting is called 'foo'"),
+        ('[source.b]\naddress = "datset"', "s.toml: source.b: no source has the address 'datset'"),
+        ('[source.b]\naddress = "sparql:http://x/"\nseconds = 0', "source.b: seconds cannot be 0"),
+        ('[domain."art, music"]\nabout = "x"\nsources = ["dataset"]', "domain.art, music: cannot be chosen"),
+        ('[domain."art."]\nabout = "x"\nsources = ["dataset"]', "domain.art.: cannot be chosen"),
+        ("", "s.toml: names no source"),
         ("[source", "is no TOML"),
         ("source = 3", "is no table"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sqlite3
 import traceback
 
@@ -11,6 +12,7 @@ from postgres import running
 
 from tandem.errors import SourceFailed, UserError
 from tandem.sandbox import QueryInvalid, QueryRefused, QueryTimeout
+from tandem.sources.blocking import described
 from tandem.sources.sql import TableFiles
 
 pytest.importorskip("sqlalchemy", reason="needs the packages of tandem-llm[sql]")
@@ -251,11 +253,34 @@ def test_a_server_that_is_down_is_a_failure(tmp_path):
 
 def test_a_password_is_never_shown(server):
     folder, port = server
-    source = Database(f"postgresql://nosuchrole:hunter2secret@/postgres?host={folder}&port={port}")
-    with pytest.raises(SourceFailed) as caught:
-        look(source, "SELECT 1")
-    assert caught.value.kind == "key", caught.value
-    assert "hunter2secret" not in "".join(traceback.format_exception(caught.value)) + source.name + repr(source)
+    at_server = f"host={folder}&port={port}"
+    for url in (
+        f"postgresql://nosuchrole:hunter2secret@/postgres?{at_server}",
+        f"postgresql://nosuchrole@/postgres?{at_server}&password=hunter2secret",
+    ):
+        source = Database(url)
+        with pytest.raises(SourceFailed) as caught:
+            look(source, "SELECT 1")
+        assert caught.value.kind == "key", caught.value
+        assert "hunter2secret" not in "".join(traceback.format_exception(caught.value)) + source.name + repr(source)
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        source = Database(f"postgresql://reader@127.0.0.1:{silent.getsockname()[1]}/postgres", seconds=0.5)
+        with pytest.raises(SourceFailed) as caught:
+            asyncio.run(described(source))
+    assert caught.value.kind == "connection"
+
+
+def test_descriptions_at_once_are_asked_for_once_beside_the_event_loop(server):
+    source = at(server)
+
+    async def main():
+        return await asyncio.gather(*(described(source) for _ in range(4)))
+
+    first, *others = asyncio.run(main())
+    assert first.parts["people"].startswith("id INTEGER") and all(other is first for other in others)
 
 
 @pytest.mark.parametrize(
@@ -264,9 +289,11 @@ def test_a_password_is_never_shown(server):
         ("mysql://reader@host/db", "no read-only mode of mysql"),
         ("nosuch://host/db", "no read-only mode of nosuch"),
         ("postgresql", "no database's URL"),
+        ("postgresql://reader:hunter2@host:port/db", "no database's URL"),
+        ("mysql://reader:hunter2@host/db?password=hunter3", "no read-only mode of mysql"),
     ],
 )
 def test_a_url_that_cannot_be_used_is_said(url, said):
     with pytest.raises(UserError) as caught:
         Database(url)
-    assert said in str(caught.value)
+    assert said in str(caught.value) and "hunter" not in str(caught.value)

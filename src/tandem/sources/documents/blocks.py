@@ -65,9 +65,13 @@ def plain(text: str) -> Iterator[Block]:
     return paragraphs(enumerate(lines_of(text), 1))
 
 
-def markdown(text: str) -> tuple[str, list[Block]]:
-    """The first heading of the first level, and paragraphs, items, tables and code under their headings."""
-    headings, title, blocks = Headings(), "", []
+def markdown(text: str, title: str = "") -> tuple[str, list[Block]]:
+    """The title, and paragraphs, items, tables and code under their headings.
+
+    The title is the first heading of the first level, unless one is given: then that is a heading like others.
+    """
+    headings, blocks = Headings(), []
+    given = title
     held: list[tuple[int, str]] = []
     fence = ""
 
@@ -94,8 +98,9 @@ def markdown(text: str) -> tuple[str, list[Block]]:
             name = (found[2] or "") if found else held.pop()[1]
             level = len(found[1]) if found else 1 if below and below[1][0] == "=" else 2
             close()
-            if level == 1 and not title:
-                title = " ".join(name.split())[:200]
+            name = " ".join(name.split())[:200]
+            if level == 1 and (not title or name == given):
+                title = name
                 headings.open(1, "")
             else:
                 headings.open(level, name)

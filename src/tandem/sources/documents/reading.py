@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 import xxhash
 
 from tandem.errors import UserError
-from tandem.sources.documents import blocks
+from tandem.sources.documents import blocks, front
 from tandem.sources.documents.blocks import Block
 from tandem.sources.documents.books import Books
 from tandem.sources.documents.chunking import WORDS, passages
@@ -99,7 +99,9 @@ def documents(path: Path, kind: Kind, reading: Reading, books: Books, confined: 
         if kind == "html":
             title, date, found = confined.read(kind, text.encode("utf-8", "replace"))
         elif kind == "markdown":
-            title, found = blocks.markdown(text)
+            fields, text = front.parted(text)
+            title, found = blocks.markdown(text, fields.get("title", ""))
+            date = fields.get("date", "")
         else:
             cut = {"python": blocks.python, "code": blocks.code}.get(kind, blocks.plain)
             found = list(cut(text))
@@ -200,6 +202,9 @@ def content_hash(path: Path, reading: Reading, kind: Kind) -> str:
     """Hash of a file's bytes, its kind and how it is read. Raises OSError."""
     state = xxhash.xxh3_128(json.dumps([kind, reading.words, reading.encoding, dict(reading.fields)]).encode())
     with path.open("rb") as file:
+        if kind == "markdown" and file.read(6).removeprefix(codecs.BOM_UTF8).startswith((b"---", b"+++")):
+            state.update(b"front matter")  # earlier versions took it for text
+        file.seek(0)
         while part := file.read(1 << 20):
             state.update(part)
     return state.hexdigest()
