@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tandem.cli.main import main
 from tandem.errors import UserError
 from tandem.sources.documents.indexing import index
 from tandem.sources.documents.reading import Reading
@@ -232,3 +233,26 @@ def test_what_an_index_took_in_of_itself_before_is_told_and_pruned(tmp_path):
         writer.add(Origin(os.path.realpath(own), "1"), [])
     assert build([tmp_path], out).missing == [str(own)]
     assert build([tmp_path], out, prune=True).pruned == 1
+
+
+def test_the_command_tells_what_is_read_instead_and_what_is_passed_over(folders, capsys, monkeypatch):
+    a, b, c = folders
+    monkeypatch.chdir(a.parent)
+    assert main(["index", "A", "B", "C", "--out", "A/my.index"]) == 0
+    (a / "a.txt").write_text("New text.")
+    (b / "b.txt").unlink()
+    capsys.readouterr()
+    assert main(["index", "A", "--out", "A/my.index"]) == 0
+    told = capsys.readouterr().out
+    assert f"instead            1 files   {c}/c.txt for {a}/a.txt" in told
+    assert "gone               1 files   removed" in told
+    assert "1 index of passages, passed over: A/my.index" in told
+
+
+def test_a_damaged_index_is_told_with_status_two_by_both_commands(folders, out, capsys):
+    build(folders, out)
+    (out / "segment-000001" / "documents.bin").write_bytes(b"")
+    for arguments in (["--search", "quokka", str(out)], [str(folders[0]), "--out", str(out)]):
+        assert main(["index", *arguments]) == 2
+        told = capsys.readouterr().err
+        assert "segment-000001/documents.bin" in told and f"remove {out}" in told

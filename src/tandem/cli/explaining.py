@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tandem.cli.answers import printable
+from tandem.sources.passages.document import from_here
 from tandem.text import count
 
 if TYPE_CHECKING:
@@ -113,8 +114,6 @@ def answered(record: Record) -> None:
 
 
 def _place(finding: Finding) -> str:
-    from tandem.sources.passages.document import from_here
-
     return ", ".join(part for part in (from_here(finding.place) or finding.source, finding.as_of) if part)
 
 
@@ -216,7 +215,8 @@ def _look_up(step: Step, depth: int) -> Iterator[Line]:
             yield Line(depth, "query", facts["query"])
     for found in step.facts.get("findings", ()):
         title = f"{found['title']}: " if found.get("title") else ""
-        yield Line(depth, "found", f"[{found.get('place') or found.get('source')}] {title}{_short(found['text'])}")
+        place = from_here(str(found.get("place") or "")) or found.get("source")
+        yield Line(depth, "found", f"[{place}] {title}{_short(found['text'])}")
 
 
 def _finish(step: Step, depth: int) -> Iterator[Line]:

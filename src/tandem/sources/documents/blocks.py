@@ -99,7 +99,7 @@ def markdown(text: str, title: str = "") -> tuple[str, list[Block]]:
             level = len(found[1]) if found else 1 if below and below[1][0] == "=" else 2
             close()
             name = " ".join(name.split())[:200]
-            if level == 1 and (not title or name == given):
+            if level == 1 and (not title or (given and name == given)):
                 title = name
                 headings.open(1, "")
             else:
