@@ -212,7 +212,9 @@ def test_a_question_whose_call_fails_is_told_and_does_not_count_as_wrong(answer)
     (failed,) = (item for item in items("run") if item["id"] == "x")
     assert failed["outcome"] == "failed" and "right" not in failed
     assert "100.0 %" in out
-    (example,) = (e for s in told(Path("run")) for e in s["items"] if e["kind"] == "Example" and "broken" in e["prompt"])
+    (example,) = (
+        e for s in told(Path("run")) for e in s["items"] if e["kind"] == "Example" and "broken" in e["prompt"]
+    )
     assert example["outputs"][-1][1].startswith("Answer: (failed)\n(server: ")
 
 
@@ -481,3 +483,25 @@ def test_a_model_that_goes_on_thinking_is_told_as_one_that_did_not_finish(answer
     Path("rules.toml").write_text('[[rule]]\nanswers = " I look.\\nAction 1: search[Lamp]"\n')
     status, _, err = answer(LAMP, *CARDS_ASKED, "--method", "react", "--turns", "2")
     assert status == 1 and "no answer (no-answer): the model did not finish in 2 turns (--turns)" in err
+
+
+def test_every_source_of_a_file_is_asked_whether_a_domain_lists_it_or_not(answer):
+    Path("sources.toml").write_text('[source.cards]\naddress = "flashcards:cards.jsonl"\n')
+    status, out, _ = answer(LAMP, "--sources", "sources.toml")
+    assert status == 0 and out.startswith("Karo\n")
+    for text, why in (
+        ('[source.cards]\naddress = "flashcards:cards.jsonl"\nfoo = 1\n', "foo"),
+        ("", "names no source"),
+    ):
+        Path("sources.toml").write_text(text)
+        status, _, err = answer(LAMP, "--sources", "sources.toml")
+        assert status == 2 and why in err
+
+
+def test_a_source_that_holds_something_else_now_is_another_run(answer):
+    rows = [{"id": "lamp", "question": LAMP, "answer": "Karo"}]
+    assert answer("--out", "run", *CARDS_ASKED, rows=rows)[0] == 0
+    with Path("cards.jsonl").open("a") as file:
+        file.write(json.dumps({"front": "Who?", "back": "Nobody."}) + "\n")
+    status, _, err = answer("--out", "run", *CARDS_ASKED, rows=rows)
+    assert status == 2 and "the recipe has changed" in err and "sources_held" in err

@@ -31,13 +31,14 @@ class Sources(Sequence["Source"]):
 
     def __init__(self, own: Sequence[Source], registry: Registry | None) -> None:
         self.domains: Mapping[str, Domain] = {}
-        named: dict[str, Source] = {}
+        named: tuple[Source, ...] = ()
         if registry is not None:
-            for name, domain in registry.domains.items():
-                serving = registry.serving(name)
-                named |= {source.name: source for source in serving}
-                self.domains = {**self.domains, name: Domain(domain.about, tuple(source.name for source in serving))}
-        self._all = [*own, *named.values()]
+            named = registry.all()
+            self.domains = {
+                name: Domain(domain.about, tuple(source.name for source in registry.serving(name)))
+                for name, domain in registry.domains.items()
+            }
+        self._all = [*own, *named]
         names = [source.name for source in self._all]
         if twice := next((name for name in names if names.count(name) > 1), None):
             remedy = "name each once, or give them names of their own in a sources.toml (docs/sources.md)"

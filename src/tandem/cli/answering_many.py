@@ -18,6 +18,7 @@ from tandem.reason.methods import WITH_SOURCES
 from tandem.reason.running import Progress, Record, answer_all
 from tandem.results import Cell, Results, Section, Table
 from tandem.runs import Run
+from tandem.sources.recorded import recorded_name
 from tandem.text import count, duration
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def _facts(
         "demonstrations": f"{own.name} {file_hash(own)[:16]}" if own else "shipped",
         **query_models.told(options),
         "sources": [source.name for source in sources] if options.method in WITH_SOURCES else [],
+        "sources_held": [recorded_name(source) for source in sources] if options.method in WITH_SOURCES else [],
     }
 
 

@@ -49,7 +49,7 @@ def token_f1(records: Sequence[Record]) -> Figure | None:
 
 
 def _mean(name: str, scores: Sequence[float]) -> Figure:
-    """A mean with its interval: Wilson's of right and wrong ones, else by bootstrap, which says nothing of equal ones."""
+    """A mean with its interval: Wilson's of right and wrong ones, else by bootstrap (none where all are equal)."""
     if all(score in (0.0, 1.0) for score in scores):
         return figure(name, proportion(round(sum(scores)), len(scores)))
     found = bootstrap(scores)
