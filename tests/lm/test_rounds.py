@@ -11,6 +11,7 @@ from tandem.errors import CallFailed, Unsupported, UserError
 from tandem.lm.local import Local
 from tandem.lm.rounds import Rounds
 from tandem.lm.scripted import Rule, Scripted
+from tandem.sources.blocking import described
 from tandem.store import Store
 from tandem.types import Finding, Result, Sampling, Schema, Text
 
@@ -78,6 +79,35 @@ def whole(folder, store, *, order=1, chunk=4, stop_after=None):
         return dict(zip((n for n, _ in pairs), came)), told
 
     return asyncio.run(run())
+
+
+class Slow(Shelf):
+    """A source whose description comes after a while."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    async def schema(self):
+        await asyncio.sleep(self.seconds)
+        return self.describe()
+
+
+def test_who_waits_for_a_description_is_waited_for(folder, tmp_path):
+    told = []
+
+    async def conversation(rounds, n):
+        schema = await described(rounds.beside(Slow(n / 20)))
+        await rounds.generate(Text(f"{schema.summary} {n}"), Sampling(max_tokens=4))
+
+    async def run():
+        with Store(tmp_path / "a.db") as store:
+            local = Local.load(folder, precision="fp32", device="cpu")
+            rounds = Rounds(local, store, told=lambda *chunk: told.append(chunk))
+            await asyncio.gather(*(conversation(rounds, n) for n in range(3)))
+            await rounds.close()
+
+    asyncio.run(run())
+    assert told == [(1, 3, 3)]
 
 
 def test_what_is_written_does_not_depend_on_who_asked_first(folder, tmp_path):
