@@ -71,8 +71,10 @@ def everything(folder):
     index = Index(folder, Letters())
     for by in ("words", "both"):
         index.search(" ".join(WORDS), 200, by=by)
-    add(folder, ["new"])
     with Writer(folder, embedder=Letters()) as writer:
+        assert len(list(writer.origins())) == 39
+        writer.remove("/notes/a3")
+        writer.commit()
         writer.merge(everything=True)
 
 
@@ -101,7 +103,7 @@ def test_an_array_whose_header_is_another_is_named_and_nobody_is_told_to_unpickl
     folder = tmp_path / "index"
     path = folder / "segment-000001" / name
     draws = random.Random(name)
-    for _ in range(6):
+    for _ in range(2):
         shutil.copytree(sound, folder, dirs_exist_ok=True)
         data = bytearray(path.read_bytes())
         for place in draws.sample(range(60), 4):
@@ -115,20 +117,17 @@ def test_an_array_whose_header_is_another_is_named_and_nobody_is_told_to_unpickl
 
 @pytest.mark.parametrize("name", FILES)
 def test_bytes_changed_in_the_middle_give_no_traceback(sound, tmp_path, name):
-    draws = random.Random(name)
-    for _ in range(3):
-        folder = tmp_path / "index"
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(sound, folder)
-        path = folder / "segment-000001" / name
-        data = bytearray(path.read_bytes())
-        for _ in range(3):
-            data[draws.randrange(128 if name.endswith(".npy") else 0, len(data))] = draws.randrange(256)
-        path.write_bytes(data)
-        try:
-            everything(folder)
-        except UserError as e:
-            assert re.search(r"segment-\d+/\S+: this file of the index is damaged", str(e))
+    draws, folder = random.Random(name), tmp_path / "index"
+    shutil.copytree(sound, folder)
+    path = folder / "segment-000001" / name
+    data = bytearray(path.read_bytes())
+    for _ in range(4):
+        data[draws.randrange(128 if name.endswith(".npy") else 0, len(data))] = draws.randrange(256)
+    path.write_bytes(data)
+    try:
+        everything(folder)
+    except UserError as e:
+        assert re.search(r"segment-\d+/\S+: this file of the index is damaged", str(e))
 
 
 def test_an_index_without_its_vectors_is_not_searched_without_them(sound, tmp_path):

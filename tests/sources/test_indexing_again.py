@@ -174,7 +174,7 @@ def test_any_history_of_copies_holds_each_text_that_still_stands_once(tmp_path, 
     for folder in folders:
         folder.mkdir()
     texts = ["quokka one", "wombat two", "emu three"]
-    for step in range(40):
+    for step in range(12):
         file = draws.choice(folders) / f"{draws.randrange(3)}.txt"
         if draws.random() < 0.25:
             file.unlink(missing_ok=True)
