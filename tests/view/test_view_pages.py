@@ -94,6 +94,17 @@ def test_the_list_has_every_run_with_its_figures_and_every_damage_with_its_reaso
     assert "stopped" in page and "loose.jsonl" in page
 
 
+@pytest.mark.parametrize("event", ["task ends", "questions end"])
+def test_a_run_that_lacks_something_is_complete_with_gaps(tmp_path, event):
+    for name, complete in (("whole", True), ("part", False)):
+        with Run(tmp_path / name, "[answer]\n") as run:
+            run.event(event, complete=complete)
+            run.write_results(Results(name, "l", (), ()))
+    with served("view", str(tmp_path)) as running:
+        page = Visitor(running.address).get("/").words
+    assert page.count("complete, with gaps") == 1
+
+
 def test_the_list_is_searched_and_sorted_by_the_address(visitor):
     assert re.findall(r"data-go>(.*?)</a>", visitor.get("/?find=SECOND+moss").words) == ["Second try"]
     assert re.findall(r"data-go>(.*?)</a>", visitor.get("/?find=try&sort=title").words) == [
