@@ -12,6 +12,7 @@ What this does not do: choose questions, or correct for the number of comparison
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -115,7 +116,8 @@ def measured(records: Sequence[Record]) -> dict[str, Any]:
 def _of(figure: Any) -> Interval | None:
     if figure is None:
         return None
-    return Interval(figure.value, figure.low, figure.high, figure.n)
+    ends = [math.nan if end is None else end for end in (figure.low, figure.high)]  # all are equal: none is known
+    return Interval(figure.value, *ends, figure.n)
 
 
 def against(records: Sequence[Record], others: Sequence[Record]) -> dict[str, Any] | None:
@@ -168,6 +170,8 @@ def percent(interval: Interval | None, *, sign: bool = False) -> str:
     if interval is None:
         return ""
     plus = "+" if sign else ""
+    if math.isnan(interval.low):
+        return f"{interval.value * 100:{plus}.1f}"
     ends = f"[{interval.low * 100:{plus}.1f}, {interval.high * 100:{plus}.1f}]"
     clear = " *" if sign and (interval.low > 0 or interval.high < 0) else ""
     return f"{interval.value * 100:{plus}.1f} {ends}{clear}"
