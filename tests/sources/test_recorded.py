@@ -230,6 +230,20 @@ def test_a_description_replays_too(path):
     assert Replayed.read(str(path)).describe() == schema == Schema("The weather.", {"rain": "when"})
 
 
+def test_a_description_comes_from_the_record_in_the_order_it_was_given(path):
+    class Shelf(Almanac):
+        def describe(self):
+            return Schema("Things.", {name: f"the {name}" for name in ("town", "author", "kind", "birth")})
+
+    orders = []
+    for _ in range(2):
+        with Store(path) as store:
+            source = Recorded(Shelf(), Recorder(store))
+            orders += [list(source.describe().parts), list(asyncio.run(source.schema()).parts)]
+    orders.append(list(Replayed.read(str(path)).describe().parts))
+    assert orders == [["town", "author", "kind", "birth"]] * 5
+
+
 def test_parts_of_questions_replay_each_for_its_own(path):
     questions = [Question(str(n), "rain?", context=(f"It rained {n} times.",)) for n in range(3)]
 

@@ -41,16 +41,21 @@ def to_result(told: Mapping[str, Any]) -> Result:
 
 
 def of_schema(schema: Schema) -> dict[str, Any]:
-    """A schema."""
-    return {"summary": schema.summary, "parts": dict(schema.parts)}
+    """A schema; its parts as pairs, since a record does not keep the order of an object's keys, and prompts show it."""
+    return {"summary": schema.summary, "parts": [[name, told] for name, told in schema.parts.items()]}
 
 
 def to_schema(told: Mapping[str, Any]) -> Schema:
     """The inverse of `of_schema`. Raises ValueError for anything else."""
     summary, parts = told.get("summary"), told.get("parts")
-    if not isinstance(summary, str) or not isinstance(parts, dict):
+    pairs = list(parts.items()) if isinstance(parts, dict) else parts
+    if not isinstance(summary, str) or not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
         raise ValueError("a recorded schema is of another form")
-    return Schema(summary, parts)
+    return Schema(summary, dict(pairs))
+
+
+def _is_pair(pair: Any) -> bool:
+    return isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair)
 
 
 def of_error(error: SourceFailed | QueryError) -> dict[str, Any]:
