@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,14 +30,16 @@ from trials import ended, machine
 
 from tandem.cli.progress import watcher
 from tandem.reason import query_scores
+from tandem.reason.query_scores import ScoredQuery
 from tandem.recipes.execute import choose_device
 from tandem.recipes.query_generator import QueryGenerator, run
-from tandem.recipes.query_material import Given
+from tandem.recipes.query_material import Given, gather
 from tandem.recipes.query_results import STAGES, items
 from tandem.results import to_json
 from tandem.runs import read_events
 from tandem.world import MECHANISM, Sizes, World, write_knowledge
 
+_PREDICATE = re.compile(r":[PH]\d+")
 WITHOUT = ("claims", "strata", "table-questions", "mixed")
 
 
@@ -108,6 +111,8 @@ def one(
         },
         "loss": json.loads((out / STAGES[2] / "history.json").read_text())["loss"],
         "writers": {name: told(scored) for name, scored in found.items()},
+        "tuned_by_schema": by_schema(found["tuned"], given, out),
+        "tuned_names": names_right(found["tuned"]) if language == "sparql" else None,
         "gained": {
             split: to_json(query_scores.gained(query_scores.by_split(found["untuned"])[split], scored))
             for split, scored in query_scores.by_split(found["tuned"]).items()
@@ -115,6 +120,33 @@ def one(
         "items": {name: {x.pair.id: x.outcome for x in scored} for name, scored in found.items()},
         "clock": {"seconds": round(sum(seconds.values()), 1), "training": seconds[STAGES[2]]},
     }
+
+
+def by_schema(scored: Sequence[ScoredQuery], given: Given, work: Path) -> dict[str, dict[str, list[int]]]:
+    """Of each split and schema: queries that are right, and all."""
+    schema = {pair.id: pair.schema for pair in gather(given, work).test}
+    counts: dict[str, dict[str, list[int]]] = {}
+    for one in scored:
+        right = counts.setdefault(one.pair.split, {}).setdefault(schema[one.pair.id], [0, 0])
+        right[0] += one.outcome == "right"
+        right[1] += 1
+    return counts
+
+
+def names_right(scored: Sequence[ScoredQuery]) -> dict[str, dict[str, int]]:
+    """Of each split: queries of the right form, predicates aside; predicates that are right in their places, and all."""
+    counts: dict[str, dict[str, int]] = {}
+    for one in scored:
+        gold, written = (_PREDICATE.findall(query) for query in (one.pair.query, one.query))
+        form = _PREDICATE.sub(":P", one.pair.query) == _PREDICATE.sub(":P", one.query)
+        told = counts.setdefault(
+            one.pair.split, {"queries": 0, "right form": 0, "right predicates": 0, "predicates": 0}
+        )
+        told["queries"] += 1
+        told["right form"] += form
+        told["predicates"] += min(len(gold), len(written))
+        told["right predicates"] += sum(a == b for a, b in zip(gold, written, strict=False))
+    return counts
 
 
 def made(seed: int, facts: int, work: Path) -> Path:
