@@ -2,9 +2,9 @@
 
     python benchmarks/branches.py [--trunk 830] [--branches 10] [--length 120] [--rounds 3] [--precision bf16]
 
-The embedded model with LoRA of rank 16, one row of random tokens: a trunk, branches that each see it and themselves, one
-thread. Forward and backward by either way in turn; processor seconds, medians. Losses of both are printed: in fp32 they
-are the same but for rounding.
+The embedded model with LoRA of rank 16, one row of random tokens: a trunk, branches that each see it and themselves,
+one thread. Forward and backward by either way in turn; processor seconds, medians. Losses of both are printed: in fp32
+they are the same but for rounding.
 """
 
 import argparse

@@ -134,7 +134,7 @@ def by_schema(scored: Sequence[ScoredQuery], given: Given, work: Path) -> dict[s
 
 
 def names_right(scored: Sequence[ScoredQuery]) -> dict[str, dict[str, int]]:
-    """Of each split: queries of the right form, predicates aside; predicates that are right in their places, and all."""
+    """Of each split: queries of the right form, predicates aside; predicates that stand in their places, and all."""
     counts: dict[str, dict[str, int]] = {}
     for one in scored:
         gold, written = (_PREDICATE.findall(query) for query in (one.pair.query, one.query))
