@@ -13,11 +13,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
-from weakref import WeakKeyDictionary
 
 from tandem.errors import SourceFailed
+from tandem.sources.joining import Joined
 from tandem.types import Schema, Source
 
 T = TypeVar("T")
@@ -53,14 +52,6 @@ def finished(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
             raise
 
 
-@dataclass(eq=False)
-class _UnderWay(Generic[T]):
-    """A coroutine that runs, and how many wait for it."""
-
-    task: asyncio.Task[T]
-    waiting: int = 0
-
-
 class Once(Generic[T]):
     """What a coroutine gives, asked for by the first who wants it."""
 
@@ -68,27 +59,13 @@ class Once(Generic[T]):
         self._begin = begin
         self._came: list[T] = []
         self._failed: SourceFailed | None = None
-        self._under_way: WeakKeyDictionary[asyncio.AbstractEventLoop, _UnderWay[T]] = WeakKeyDictionary()
+        self._under_way: Joined[T] = Joined()
 
     async def get(self) -> T:
         """What came, or comes. Raises what it raised, then or now; given up when nobody waits for it any more."""
         if self.known:
             return self.known_or(lambda: finished(self._begin))
-        loop = asyncio.get_running_loop()
-        call = self._under_way.get(loop)
-        if call is None or call.task.done():
-            call = self._under_way[loop] = _UnderWay(asyncio.create_task(self._run()))
-        call.waiting += 1
-        try:
-            return await asyncio.shield(call.task)
-        except asyncio.CancelledError:
-            if not call.task.done() and call.waiting == 1:
-                if self._under_way.get(loop) is call:
-                    del self._under_way[loop]  # who comes next does not join what is being given up
-                call.task.cancel()
-            raise
-        finally:
-            call.waiting -= 1
+        return await self._under_way.join("", self._run)
 
     def known_or(self, ask: Callable[[], T]) -> T:
         """What came, or what `ask` gives now, outside of an event loop; kept like what was waited for."""

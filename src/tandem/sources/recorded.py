@@ -20,15 +20,14 @@ import contextlib
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 from tandem.errors import SourceFailed, UserError
 from tandem.sandbox.rows import QueryError
 from tandem.sources import as_json
 from tandem.sources.blocking import Once, described
+from tandem.sources.joining import Joined
 from tandem.store import Lookup, Request, Store
 from tandem.text import fingerprint
 from tandem.types import Question, Result, Schema, Source
@@ -38,14 +37,6 @@ NOT_RECORDED = frozenset({"key", "not-recorded"})
 AGAIN = "recorded earlier, not asked again; retry_failed (--retry-failed) asks again"
 
 
-@dataclass(eq=False)
-class _UnderWay:
-    """One question that is being asked, and how many wait for it."""
-
-    task: asyncio.Task[Lookup]
-    waiting: int = 0
-
-
 class Recorder:
     """What named sources were asked: off the record, out of a look-up under way, or asked now and committed."""
 
@@ -53,7 +44,7 @@ class Recorder:
         """Without a store nothing is kept, and identical look-ups under way are still one."""
         self.store = store
         self.retry_failed = retry_failed
-        self._under_way: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _UnderWay]] = WeakKeyDictionary()
+        self._under_way: Joined[Lookup] = Joined()
 
     async def once(
         self,
@@ -71,21 +62,8 @@ class Recorder:
         request = Request.of(name, body)
         if (found := self._recorded(request)) is not None:
             return _given(found, AGAIN)
-        calls = self._under_way.setdefault(asyncio.get_running_loop(), {})
-        call = calls.get(request.key)
-        if call is None:
-            call = calls[request.key] = _UnderWay(asyncio.create_task(self._ask(request, ask, failures)))
-            call.task.add_done_callback(lambda task: _landed(calls, request.key, task))
-        call.waiting += 1
-        try:
-            return _given(await asyncio.shield(call.task), "")
-        except asyncio.CancelledError:
-            call.waiting -= 1
-            if not call.waiting and not call.task.done():
-                if calls.get(request.key) is call:
-                    del calls[request.key]  # who comes next does not join what is being given up
-                call.task.cancel()
-            raise
+        outcome = await self._under_way.join(request.key, lambda: self._ask(request, ask, failures))
+        return _given(outcome, "")
 
     async def many(
         self,
@@ -94,9 +72,10 @@ class Recorder:
         ask: Callable[[list[int]], Awaitable[Sequence[Mapping[str, Any]]]],
     ) -> list[Mapping[str, Any]]:
         """Outcomes of several questions that a source can be asked together; `ask` gets the positions of what lacks."""
-        calls = self._under_way.setdefault(asyncio.get_running_loop(), {})
         requests = [Request.of(name, body) for body in bodies]
-        lacking = [i for i, one in enumerate(requests) if one.key not in calls and self._recorded(one) is None]
+        lacking = [
+            i for i, one in enumerate(requests) if one.key not in self._under_way and self._recorded(one) is None
+        ]
         together = asyncio.ensure_future(ask(lacking)) if lacking else None
 
         async def picked(i: int) -> Mapping[str, Any]:
@@ -227,10 +206,3 @@ def _given(lookup: Lookup, remedy: str) -> Mapping[str, Any]:
         return lookup.result
     assert lookup.error is not None, "a look-up has a result or an error"
     raise as_json.to_error(lookup.error, remedy=remedy)
-
-
-def _landed(calls: dict[str, _UnderWay], key: str, task: asyncio.Task[Lookup]) -> None:
-    if key in calls and calls[key].task is task:
-        del calls[key]
-    if not task.cancelled():
-        task.exception()  # everybody who waited may be gone

@@ -13,8 +13,7 @@
     sources = ["cards", "encyclopedia", "web:brave"]
 
 A key that is not known is an error, since a misspelt limit must not pass for no limit; every source is checked when the
-file is read, also one that no domain lists. What this does not do: choose
-among domains, or hold a key of a service.
+file is read, also one that no domain lists. What this does not do: choose among domains, or hold a key of a service.
 """
 
 from __future__ import annotations

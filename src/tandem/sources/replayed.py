@@ -10,6 +10,7 @@ import difflib
 import itertools
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NoReturn, cast
@@ -61,7 +62,7 @@ class Replayed:
                 folder.cleanup()
             raise
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """What is on record of it."""
         told = ([lookup.request.key, lookup.result, lookup.error] for lookup in _lookups(self.store, self._recorded))
