@@ -168,6 +168,7 @@ class Run:
         try:
             self._claim(recipe, facts or {})
             self._mend_events()
+            self._drop_work()
             self._events: IO[str] = (path / "events.jsonl").open("a")
         except BaseException:
             self._lock.close()
@@ -218,6 +219,12 @@ class Run:
         if data and not data.endswith(b"\n"):
             with events.open("r+b") as f:
                 f.truncate(data.rfind(b"\n") + 1)
+
+    def _drop_work(self) -> None:
+        """Remove checkpoints of stages that stand: what a kill between a stage's rename and their removal leaves."""
+        for work in self.path.glob("*.work"):
+            if self.finished(work.name.removesuffix(".work")):
+                shutil.rmtree(work, ignore_errors=True)
 
     def __enter__(self) -> Run:
         return self

@@ -46,6 +46,19 @@ def test_a_finished_stage_stands_with_hashes_and_is_found_again(tmp_path):
         assert record["size"] == 3
 
 
+def test_checkpoints_of_a_stage_that_stands_are_gone_after_a_kill_before_their_removal(tmp_path):
+    out = tmp_path / "r"
+    with Run(out, "seed = 1\n") as run, run.stage("01-a") as folder:
+        (folder / "x.txt").write_text("hello")
+    for name in ("01-a", "02-b"):  # as the kill leaves them: the first stands, the second is under way
+        (out / f"{name}.work" / "step-1").mkdir(parents=True)
+        (out / f"{name}.work" / "step-1" / "state.json").write_text("{}")
+    with Run(out, "seed = 1\n"):
+        pass
+    assert not (out / "01-a.work").exists()
+    assert (out / "02-b.work/step-1/state.json").exists()
+
+
 def test_a_stage_that_fails_leaves_nothing_in_place(tmp_path):
     with Run(tmp_path / "run", "") as run:
         with pytest.raises(RuntimeError), run.stage("01-x") as folder:
