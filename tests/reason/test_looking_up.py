@@ -6,13 +6,16 @@ from reasoning_sample import Shelf, ends, holds, model, prompts
 from tandem.errors import BudgetSpent
 from tandem.reason.looking_up import LONGEST, look_up, passages, ranked
 from tandem.reason.queries import Prompted
+from tandem.reason.query_writer import QueryModel
+from tandem.reason.running import Record
+from tandem.reason.watched import Watched
 from tandem.trace import tracing
-from tandem.types import Finding
+from tandem.types import Answer, Finding, Question
 
 
-def looked_up(need, *sources, lm=None, **how):
+def looked_up(need, *sources, lm=None, writer=None, **how):
     with tracing("test") as root:
-        found = asyncio.run(look_up(need, sources, lm or model(holds("", said="x")), Prompted(), **how))
+        found = asyncio.run(look_up(need, sources, lm or model(holds("", said="x")), writer or Prompted(), **how))
     return found, root
 
 
@@ -73,6 +76,25 @@ def test_a_query_is_written_from_the_schema_and_a_refused_one_mended_with_the_en
     assert shelf.asked == ["SELECT town FROM people", "SELECT name FROM people WHERE 1"]
     assert [f.query for f in found.findings] == ["SELECT name FROM people WHERE 1"]
     assert root.outcomes()["ask source", "query-invalid"] == 1
+
+
+def test_tokens_of_a_model_that_writes_the_queries_count_for_the_question():
+    tuned = model(holds("", said="SELECT name FROM people"))
+    _, root = looked_up("Where?", Shelf({"select": "Karo"}, language="sql"), writer=QueryModel({"sql": tuned}))
+    (call,) = [each for each in root.walk() if each.name == "generate"]
+    read, written = Record(Question("q", "Where?"), Answer("Karo"), root).tokens
+    assert (read, written) == (call.facts["tokens_read"], call.facts["tokens_written"])
+    assert read > 0 < written
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_a_schema_that_leaves_no_room_for_a_query_is_an_outcome_of_its_source(tuned):
+    small = model(holds("", said="SELECT 1"), context=8)
+    writer = QueryModel({"sql": small}) if tuned else None
+    table, shelf = Shelf(language="sql", name="table"), Shelf({"where": "Karo"})
+    found, _ = looked_up("Where?", table, shelf, lm=Watched(small), writer=writer)
+    assert found.outcomes == (("table", "too-long"), ("shelf", "found"))
+    assert (len(found.findings), table.asked) == (1, [])
 
 
 def test_a_query_that_is_refused_twice_is_invalid_and_not_nothing_found():

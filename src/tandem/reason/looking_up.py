@@ -1,10 +1,10 @@
 """Asking several sources for what one step needs, and keeping the few findings that bear on it.
 
 All sources are asked at once. Each has its own outcome, and they are told apart: `found`, `nothing` (it looked and has
-none), `query-invalid` (after one repair), `no-query` (the model wrote none), a kind of failure (`timeout`,
-`rate-limit`, …), and `not-asked` where there is no source. A failing source never takes the others with it. Findings
-are put together without repeats and ranked against a target by shared words, rare ones more (BM25 over what was found),
-or left in the sources' own order.
+none), `query-invalid` (after one repair), `no-query` (the model wrote none), `too-long` (its schema leaves no room for
+a query), a kind of failure (`timeout`, `rate-limit`, …), and `not-asked` where there is no source. A failing source
+never takes the others with it. Findings are put together without repeats and ranked against a target by shared words,
+rare ones more (BM25 over what was found), or left in the sources' own order.
 
 A finding's text is data. It stands in prompts on one line of its own, so that nothing in it can look like a turn, and
 what is longer than `LONGEST` characters is cut there (and only there).
@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias
 
-from tandem.errors import SourceFailed
+from tandem.errors import CallFailed, SourceFailed
 from tandem.reason.asking import one_line, together
+from tandem.reason.watched import TOO_LONG
 from tandem.sandbox.rows import QueryError
 from tandem.sources.ranking import Ranking
 from tandem.trace import note, outcome, step
@@ -104,6 +105,12 @@ async def _ask(
                 note(refused=e.problem)
                 outcome("query-invalid")
                 continue
+            except CallFailed as e:
+                if e.kind != TOO_LONG:
+                    raise  # the model fails, not the source
+                note(failed=e.problem)
+                outcome(e.kind)
+                return (), e.kind
             except SourceFailed as e:
                 note(failed=e.problem)
                 outcome(e.kind)

@@ -19,6 +19,7 @@ from tandem.reason.looking_up import QueryWriter
 from tandem.reason.queries import Prompted
 from tandem.reason.query_layout import PARTS, Laid, Language, laid_out, written
 from tandem.reason.query_pairs import QueryPair
+from tandem.reason.watched import Watched
 from tandem.sources.blocking import described
 from tandem.trace import note
 from tandem.types import LM, Abilities, Prompt, Source
@@ -64,7 +65,7 @@ class QueryModel:
         schema = None if source.language == "text" else await described(source)
         parts = self.parts.get(source.language, PARTS)
         laid = laid_out(source.language, need, schema, names=names, refused=refused, parts=parts)
-        return await ask(tuned, laid, max_tokens=self.max_tokens)
+        return await ask(Watched(tuned), laid, max_tokens=self.max_tokens)
 
 
 async def ask(lm: LM, laid: Laid, shots: Sequence[Exchange] = (), *, max_tokens: int = LONGEST) -> str:

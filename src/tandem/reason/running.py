@@ -10,21 +10,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tandem.errors import BudgetSpent, CallFailed, Unsupported
 from tandem.metrics.answers import token_f1
 from tandem.reason import kinds
-from tandem.text import fingerprint
-from tandem.trace import Step, note, step, tracing
-from tandem.types import LM, Answer, Completion, Count, Finding, Method, Prompt, Question, Sampling, Score, Source, Text
+from tandem.reason.watched import Watched
+from tandem.trace import Step, note, tracing
+from tandem.types import LM, Answer, Finding, Method, Question, Source
 
 CONCURRENT = 64
 """Questions under way at once."""
-PROMPT_END = 600
-"""Characters of a prompt that a trace keeps; its fingerprint tells the rest."""
 LACKING = frozenset({"failed", "not-asked"})
 """Outcomes of questions that count neither as right nor as wrong."""
 ANSWERED = frozenset({"found", "nothing", "query-invalid", "no-query"})
@@ -192,61 +190,6 @@ def _count(progress: Progress, record: Record) -> None:
     if record.right is not None:
         progress.scored += 1
         progress.right += record.right
-
-
-class Watched:
-    """A model whose calls stand in the trace: the end of the prompt, what was written, and tokens."""
-
-    def __init__(self, lm: LM) -> None:
-        self._lm = lm
-        self.name, self.abilities = lm.name, lm.abilities
-
-    async def generate(self, prompt: Prompt, sampling: Sampling, samples: range = range(1)) -> tuple[Completion, ...]:
-        """As the model's own. A prompt that leaves no room is a failure of its question, not of the run."""
-        with step("generate", **_asked(prompt), samples=len(samples), temperature=sampling.temperature):
-            self._fits(prompt)
-            came = await self._lm.generate(prompt, sampling, samples)
-            note(
-                written=[one.text for one in came],
-                tokens_read=sum(one.usage.prompt_tokens for one in came),
-                tokens_written=sum(one.usage.completion_tokens for one in came),
-            )
-            if ends := [one.finish for one in came if one.finish != "stop"]:
-                note(finish=ends)
-            return came
-
-    async def score(
-        self, context: Prompt, continuations: Sequence[str], *, cut_left: bool = False
-    ) -> tuple[Score, ...]:
-        """As the model's own."""
-        with step("score", **_asked(context), continuations=list(continuations)):
-            came = await self._lm.score(context, continuations, cut_left=cut_left)
-            note(logprobs=[one.logprob for one in came], tokens_read=sum(one.tokens for one in came))
-            return came
-
-    def count(self, prompt: Prompt) -> Count:
-        """As the model's own."""
-        return self._lm.count(prompt)
-
-    def _fits(self, prompt: Prompt) -> None:
-        length, most = self._lm.count(prompt), self.abilities.context
-        if length.exact and length.tokens >= most and "cut-left" not in getattr(self._lm, "allowed", ()):
-            problem = f"a prompt of {length.tokens:,} tokens leaves no room in a context of {most:,}"
-            remedy = "give fewer examples (--shots) or findings (--top), or allow cut-left"
-            raise CallFailed(problem, kind="too-long", where=self.name, remedy=remedy)
-
-
-def _asked(prompt: Prompt) -> dict[str, Any]:
-    text = prompt.text if isinstance(prompt, Text) else "\n".join(_turns(prompt))
-    end = text[-PROMPT_END:]
-    return {"prompt": end if end == text else f"… {end}", "fingerprint": fingerprint(text)}
-
-
-def _turns(prompt: Any) -> Iterator[str]:
-    for message in prompt.messages:
-        yield f"{message.role}: {message.content}"
-    if prompt.prefill:
-        yield f"assistant: {prompt.prefill}"
 
 
 def _found(finding: Finding) -> dict[str, Any]:
