@@ -24,6 +24,7 @@ from lm_eval.api.model import LM as HarnessLM  # noqa: N811
 
 from tandem.errors import UserError
 from tandem.lm import connect
+from tandem.together import together
 from tandem.types import LM, Sampling, Score, Text
 
 R = TypeVar("R")
@@ -52,7 +53,7 @@ class TandemLM(HarnessLM):  # type: ignore[misc,unused-ignore]
 
         async def ask() -> list[tuple[Score, ...]]:
             calls = (self.model.score(Text(context), some, cut_left=True) for context, some in behind.items())
-            return list(await asyncio.gather(*calls))
+            return await together(calls)
 
         rest = {context: iter(each) for context, each in zip(behind, _run(ask()), strict=True)}
         scores = [next(rest[request.args[0]]) for request in requests]
@@ -65,9 +66,9 @@ class TandemLM(HarnessLM):  # type: ignore[misc,unused-ignore]
 
         async def ask() -> list[list[tuple[Score, ...]]]:
             async def one(pairs: list[tuple[str, str]]) -> list[tuple[Score, ...]]:
-                return list(await asyncio.gather(*(self.model.score(Text(a), [b], cut_left=True) for a, b in pairs)))
+                return await together(self.model.score(Text(a), [b], cut_left=True) for a, b in pairs)
 
-            return list(await asyncio.gather(*map(one, windows)))
+            return await together(map(one, windows))
 
         sums = [sum(score.logprob for (score,) in each) for each in _run(ask())]
         return self._kept("loglikelihood_rolling", requests, sums)
@@ -77,7 +78,7 @@ class TandemLM(HarnessLM):  # type: ignore[misc,unused-ignore]
         asked = [(Text(request.args[0]), _sampling(request.args[1])) for request in requests]
 
         async def ask() -> list[str]:
-            answers = await asyncio.gather(*(self.model.generate(prompt, sampling) for prompt, sampling in asked))
+            answers = await together(self.model.generate(prompt, sampling) for prompt, sampling in asked)
             return [completions[0].text for completions in answers]
 
         return self._kept("generate_until", requests, _run(ask()))

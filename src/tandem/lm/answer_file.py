@@ -9,7 +9,6 @@ there), ends the run. What this does not do: remember answers
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import tempfile
@@ -23,6 +22,7 @@ from tandem.errors import BudgetSpent, CallFailed, UserError
 from tandem.lm.model import Model
 from tandem.lm.prompt_file import Line
 from tandem.runs import disk_failure
+from tandem.together import together
 from tandem.types import Completion, Sampling
 
 CONCURRENT = 512
@@ -80,15 +80,7 @@ async def answer_all(
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out.parent) as passing:
             spool = _Spool(passing)
-            workers = [
-                asyncio.create_task(_work(model, rest, sampling, samples, spool, standing)) for _ in range(concurrent)
-            ]
-            try:
-                await asyncio.gather(*workers)
-            finally:
-                for worker in workers:
-                    worker.cancel()
-                await asyncio.gather(*workers, return_exceptions=True)
+            await together(_work(model, rest, sampling, samples, spool, standing) for _ in range(concurrent))
             spool.write(out)
     except OSError as e:
         raise disk_failure(e, out) from e

@@ -16,16 +16,13 @@ trace: its own temperature, one call per sample, no log-probabilities, texts cut
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
 
 from tandem.errors import CallFailed
+from tandem.together import together
 from tandem.trace import note
 from tandem.types import LM, Chat, Completion, Message, Prompt, Sampling, Text
-
-V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -104,17 +101,6 @@ async def draw(
     if len(came) != samples:
         raise CallFailed(f"{samples} samples were asked for and {len(came)} came", kind="malformed", where=lm.name)
     return tuple(_cut(one, stop) for one in came) if stop and not able.stop else came
-
-
-async def together(work: Iterable[Coroutine[Any, Any, V]]) -> list[V]:
-    """What all of it gives, in order; where one fails, the others are given up before it is raised."""
-    tasks = [asyncio.ensure_future(each) for each in work]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _cut(one: Completion, stop: Sequence[str]) -> Completion:

@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tandem.errors import Unsupported, UserError
-from tandem.reason.asking import together
 from tandem.reason.chains import Asking
 from tandem.reason.editing import Editing
 from tandem.reason.kinds import listed
 from tandem.reason.looking_up import look_up
 from tandem.reason.plain import self_consistency, voted
 from tandem.reason.running import Record
+from tandem.together import together
 from tandem.types import LM, Answer, Question, Source
 
 C = 10.0

@@ -18,12 +18,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tandem.errors import UserError
-from tandem.reason.asking import Exchange, one_line, together
+from tandem.reason.asking import Exchange, one_line
 from tandem.reason.chains import Asking, finish, go_on
 from tandem.reason.editing import Edited, Editing, concluded, decided, doubtful, evidence, require, sentence
 from tandem.reason.kinds import shown
 from tandem.reason.looking_up import passages
 from tandem.reason.plain import self_consistency, voted
+from tandem.together import together
 from tandem.trace import note, step
 from tandem.types import LM, Answer, Question, Source
 

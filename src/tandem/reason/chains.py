@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 
 from tandem.metrics.normalise import answer_form
 from tandem.reason import kinds
-from tandem.reason.asking import Exchange, draw, is_chat, one_line, prompt, together
+from tandem.reason.asking import Exchange, draw, is_chat, one_line, prompt
 from tandem.reason.demonstrations import Demonstration
+from tandem.together import together
 from tandem.trace import note, step
 from tandem.types import LM, Completion, Prompt, Question
 

@@ -17,10 +17,11 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias
 
 from tandem.errors import CallFailed, SourceFailed
-from tandem.reason.asking import one_line, together
+from tandem.reason.asking import one_line
 from tandem.reason.watched import TOO_LONG
 from tandem.sandbox.rows import QueryError
 from tandem.sources.ranking import Ranking
+from tandem.together import together
 from tandem.trace import note, outcome, step
 from tandem.types import LM, Finding, Source
 

@@ -12,7 +12,6 @@ model what went wrong; that is `looking_up`'s.
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from collections import Counter
@@ -29,6 +28,7 @@ from tandem.reason.query_pairs import QueryPair
 from tandem.reason.query_writer import LONGEST, ask
 from tandem.results import Figure, Table
 from tandem.sandbox.rows import QueryError, QueryInvalid, QueryRefused, QueryTimeout, QueryTooLarge, Rows
+from tandem.together import each
 from tandem.types import LM, Schema
 
 Outcome: TypeAlias = Literal[
@@ -108,19 +108,16 @@ async def gold(pairs: Sequence[QueryPair], engines: Mapping[str, Engine]) -> Gol
                 f"asks {pair.schema!r}, of which there is no data", where=pair.where, remedy=f"data: {known}"
             )
 
-    limit = asyncio.Semaphore(TOGETHER)
-
     async def one(pair: QueryPair) -> Rows | str | None:
         if pair.language == "text":
             return None
-        async with limit:
-            try:
-                found = await engines[pair.schema].query(pair.query, rows=MOST_ROWS)
-            except QueryError as e:
-                return f"fails on its own data: {type(e).__name__}: {' '.join(e.problem.split())}"
+        try:
+            found = await engines[pair.schema].query(pair.query, rows=MOST_ROWS)
+        except QueryError as e:
+            return f"fails on its own data: {type(e).__name__}: {' '.join(e.problem.split())}"
         return found if found.complete else f"gives more than {MOST_ROWS:,} rows"
 
-    came = await asyncio.gather(*(one(pair) for pair in pairs))
+    came = await each(pairs, one, TOGETHER)
     kept: list[QueryPair] = []
     rows: dict[str, Rows] = {}
     empty: list[str] = []
@@ -148,17 +145,15 @@ async def measure(
     max_tokens: int = LONGEST,
 ) -> list[ScoredQuery]:
     """Let a model write a query for each pair, run it, and compare. `shots` are shown to it as worked examples."""
-    limit = asyncio.Semaphore(TOGETHER)
     shown = [Exchange(laid_out(one.language, one.need, None, names=one.names).given, one.query) for one in shots]
 
     async def one(pair: QueryPair) -> ScoredQuery:
-        async with limit:
-            schema = schemas[pair.schema] if pair.language != "text" else None
-            laid = laid_out(pair.language, pair.need, schema, names=pair.names, parts=parts)
-            query = await ask(lm, laid, shown, max_tokens=max_tokens)
-            return await score(pair, query, known.rows.get(pair.id), engines.get(pair.schema))
+        schema = schemas[pair.schema] if pair.language != "text" else None
+        laid = laid_out(pair.language, pair.need, schema, names=pair.names, parts=parts)
+        query = await ask(lm, laid, shown, max_tokens=max_tokens)
+        return await score(pair, query, known.rows.get(pair.id), engines.get(pair.schema))
 
-    return list(await asyncio.gather(*(one(pair) for pair in known.pairs)))
+    return await each(known.pairs, one, TOGETHER)
 
 
 async def score(pair: QueryPair, query: str, right: Rows | None, engine: Engine | None) -> ScoredQuery:

@@ -8,7 +8,6 @@ know a method by name.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from tandem.errors import BudgetSpent, CallFailed, Unsupported
 from tandem.metrics.answers import token_f1
 from tandem.reason import kinds
 from tandem.reason.watched import Watched
+from tandem.together import each
 from tandem.trace import Step, note, tracing
 from tandem.types import LM, Answer, Finding, Method, Question, Source
 
@@ -138,29 +138,19 @@ async def answer_all(
     no failure of a call.
     """
     progress = progress if progress is not None else Progress()
-    rest = iter(list(enumerate(questions)))
-    records: dict[int, Record] = {}
 
-    async def work() -> None:
-        for place, question in rest:
-            record = await one(question, method, lm, sources, name=name)
-            error = record.answer.facts.get("kind")
-            if error in SET_UP and progress.done == progress.failures:
-                told = record.answer.facts
-                raise CallFailed(told["error"], kind=told["kind"], where=told.get("where"), remedy=told.get("remedy"))
-            records[place] = record
-            _count(progress, record)
-            if came is not None:
-                came(record)
+    async def asked(question: Question) -> Record:
+        record = await one(question, method, lm, sources, name=name)
+        error = record.answer.facts.get("kind")
+        if error in SET_UP and progress.done == progress.failures:
+            told = record.answer.facts
+            raise CallFailed(told["error"], kind=told["kind"], where=told.get("where"), remedy=told.get("remedy"))
+        _count(progress, record)
+        if came is not None:
+            came(record)
+        return record
 
-    workers = [asyncio.create_task(work()) for _ in range(min(concurrent, len(questions)))]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-    return [records[place] for place in range(len(questions))]
+    return await each(questions, asked, concurrent)
 
 
 async def one(question: Question, method: Method, lm: LM, sources: Sequence[Source], *, name: str = "method") -> Record:

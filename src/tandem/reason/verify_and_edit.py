@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tandem.reason.asking import Exchange, one_line, together
+from tandem.reason.asking import Exchange, one_line
 from tandem.reason.chains import Asking, finish
 from tandem.reason.editing import Edited, Editing, concluded, decided, doubtful, evidence, require, sentence
 from tandem.reason.kinds import options, shown
 from tandem.reason.looking_up import passages
 from tandem.reason.plain import self_consistency, voted
+from tandem.together import together
 from tandem.trace import note, step
 from tandem.types import LM, Answer, Question, Source
 

@@ -42,6 +42,7 @@ from tandem.results import Change, Edit, Quote, to_json
 from tandem.sources import Dataset, Passages
 from tandem.stats import mean
 from tandem.store import Store
+from tandem.together import together
 from tandem.types import Question, Source
 
 FILE = "passages.jsonl"
@@ -131,18 +132,16 @@ async def _ask(
     }
     how = Settings(settings.samples, settings.temperature, top=settings.top, fetch=settings.top, target="source")
     try:
-        came = await asyncio.gather(
-            *(
-                answer_all(
-                    asked,
-                    named(method, {"short": asking}, how),
-                    rounds,
-                    sources.get(name, ()),
-                    name=name,
-                    concurrent=len(asked),
-                )
-                for name, method in METHODS.items()
+        came = await together(
+            answer_all(
+                asked,
+                named(method, {"short": asking}, how),
+                rounds,
+                sources.get(name, ()),
+                name=name,
+                concurrent=len(asked),
             )
+            for name, method in METHODS.items()
         )
     finally:
         passages.close()

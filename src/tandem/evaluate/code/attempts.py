@@ -6,7 +6,6 @@ twice. What this does not do: look at a hidden test before the last program of a
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
@@ -15,6 +14,7 @@ from tandem.errors import BudgetSpent, CallFailed, UserError
 from tandem.evaluate.code.verdicts import Examiner, Judged
 from tandem.programs.prompts import Asking, not_taken
 from tandem.programs.task import Task
+from tandem.together import together
 from tandem.types import Completion, Prompt, Sampling
 
 Came: TypeAlias = Completion | CallFailed | BudgetSpent
@@ -117,7 +117,7 @@ class Sampler:
     async def run(self, task: Task, done: Callable[[], None] = lambda: None) -> list[Attempt]:
         """All attempts at a task, sorted by sample and step; `done` hears of every sample's step."""
         answers = await self._model.outcomes(self._asking.attempt(task), self._how(task), range(self._samples))
-        each = await asyncio.gather(*(self._sample(task, i, answer, done) for i, answer in enumerate(answers)))
+        each = await together(self._sample(task, i, answer, done) for i, answer in enumerate(answers))
         return [attempt for attempts in each for attempt in attempts]
 
     def _how(self, task: Task) -> Sampling:

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tandem.evaluate.code.verdicts import Examiner, Judged, each
+from tandem.evaluate.code.verdicts import AT_ONCE, Examiner, Judged
 from tandem.programs import source
 from tandem.programs.task import Task
 from tandem.sandbox.verdict import Tests
+from tandem.together import each
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Gold:
 
 async def check(tasks: Sequence[Task], examiner: Examiner) -> Gold:
     """Run every task's gold against its hidden tests, and against each seen test alone."""
-    found = await each(tasks, lambda task: _check(task, examiner))
+    found = await each(tasks, lambda task: _check(task, examiner), AT_ONCE)
     kept: list[Task] = []
     aside: list[tuple[str, str]] = []
     lost: list[str] = []

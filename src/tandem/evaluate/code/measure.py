@@ -18,10 +18,11 @@ from tandem.evaluate.code import samples as given
 from tandem.evaluate.code.attempts import Asked, Attempt, Missing, Sampler
 from tandem.evaluate.code.benchmarks import Benchmark
 from tandem.evaluate.code.gold import Gold
-from tandem.evaluate.code.verdicts import BUSY, Examiner, each
+from tandem.evaluate.code.verdicts import AT_ONCE, BUSY, Examiner
 from tandem.runs import write_lines
 from tandem.sandbox.choose import IMAGE, choose
 from tandem.sandbox.limits import Limits
+from tandem.together import each
 from tandem.types import Sampling
 
 KS = (1, 10, 100)
@@ -180,7 +181,7 @@ async def score_samples(
             done()
             return Attempt(sample.task.id, 0, 1, sample.completion, verdict, fate="given")
 
-        judged = await each(read, one)
+        judged = await each(read, one, AT_ONCE)
     attempts = [replace(attempt, sample=i) for attempt, i in zip(judged, index, strict=True)]
     lost = [a for a in attempts if a.hidden.outcome == "infrastructure"]
     scored = {task.id for task in gold.tasks}

@@ -11,10 +11,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Literal, TypeAlias, TypeVar, get_args
+from typing import IO, Literal, TypeAlias, get_args
 
 from tandem.errors import UserError
 from tandem.programs.feedback import feedback
@@ -33,9 +32,6 @@ BUSY = 3
 """Times as long a program may take on the clock as on the processor, on a busy machine."""
 AT_ONCE = 64
 """Programs under way or waiting at a time."""
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -192,22 +188,3 @@ def _read(path: Path) -> dict[str, Judged]:
             remedy = "remove the file: verdicts are made again"
             raise UserError(f"is no verdict ({e})", where=f"{path}:{number}", remedy=remedy) from None
     return found
-
-
-async def each(items: Sequence[T], do: Callable[[T], Awaitable[R]], at_once: int = AT_ONCE) -> list[R]:
-    """`do` for every item, so many at once; results in order. The first error ends all."""
-    results: dict[int, R] = {}
-    rest = iter(enumerate(items))
-
-    async def work() -> None:
-        for place, item in rest:
-            results[place] = await do(item)
-
-    tasks = [asyncio.create_task(work()) for _ in range(min(at_once, len(items)))]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    return [results[place] for place in range(len(items))]

@@ -16,13 +16,14 @@ from typing import Literal, TypeAlias
 
 from tandem.errors import UserError
 from tandem.evaluate.judged import files, length_control, prompts, reading
-from tandem.evaluate.judged.asking import Lost, ask, check_chat, together
+from tandem.evaluate.judged.asking import Lost, ask, check_chat
 from tandem.evaluate.judged.files import Judgments, Outputs, Recorded
 from tandem.evaluate.judged.judge import Form, PairJudge
 from tandem.evaluate.judged.length_control import Join, LengthControlled, Published, Rows
 from tandem.evaluate.judged.pair import MISSING, Judgment, Pair, swapped, unswapped
 from tandem.evaluate.judged.win_rate import WinRate, win_rate
 from tandem.lm.model import Model
+from tandem.together import together
 from tandem.types import Chat, Message, Sampling
 
 BASELINES: Mapping[Form, str] = {

@@ -5,18 +5,14 @@ Whatever the model lacks is raised before anything is sent. What this does not d
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from tandem.errors import BudgetSpent, CallFailed, Unsupported, UserError
 from tandem.evaluate.judged.pair import Outcome
 from tandem.lm.model import Model
 from tandem.lm.policies import check_scoring
 from tandem.types import Chat, Completion, Sampling, Score
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,17 +54,6 @@ def lost(e: CallFailed | BudgetSpent) -> Lost:
     """What a failed call means."""
     kind = f"{e.kind}: " if isinstance(e, CallFailed) else ""
     return Lost("failed" if isinstance(e, CallFailed) else "not asked", kind + e.problem)
-
-
-async def together(work: Sequence[Awaitable[T]]) -> list[T]:
-    """All results in order; when one raises, the others are cancelled and waited for."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def check_chat(model: Model, who: str) -> None:

@@ -18,9 +18,10 @@ from typing import Literal, TypeAlias, get_args
 
 from tandem.errors import BudgetSpent, CallFailed, UserError
 from tandem.evaluate.judged import prompts, reading
-from tandem.evaluate.judged.asking import Lost, ask, score, together
+from tandem.evaluate.judged.asking import Lost, ask, score
 from tandem.evaluate.judged.pair import Judgment, swapped, unswapped
 from tandem.lm.model import Model
+from tandem.together import together
 from tandem.types import Chat, Completion, Question, Sampling, Token
 
 Form: TypeAlias = Literal["alpaca_eval", "alpaca_eval_1"]

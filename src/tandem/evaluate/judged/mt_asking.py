@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tandem.evaluate.judged import prompts, reading
-from tandem.evaluate.judged.asking import Lost, ask, check_chat, together
+from tandem.evaluate.judged.asking import Lost, ask, check_chat
 from tandem.evaluate.judged.mt_bench import OTHER, TEMPERATURES, TURNS, Answers, Bench, Conversation
 from tandem.evaluate.judged.mt_grades import Compared, Grade, Graded, Verdict, Winner
 from tandem.evaluate.judged.pair import Outcome
 from tandem.lm.model import Model
+from tandem.together import together
 from tandem.types import Chat, Message, Sampling
 
 ROOM = 2048

@@ -7,13 +7,13 @@ does not fit is an error before anything is sent, since what would be cut may be
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
 from tandem.errors import BudgetSpent, CallFailed, UserError
 from tandem.text import count
+from tandem.together import together
 from tandem.types import LM, Chat, Completion, Message, Prompt, Sampling, Text
 
 Outcome: TypeAlias = Literal["answered", "truncated", "empty", "refused"]
@@ -126,13 +126,7 @@ async def ask(requests: Sequence[Request], model: Asked, asking: Asking) -> Repl
             missing.append((request.id, str(came).splitlines()[0]))
         asking.done()
 
-    calls = [asyncio.create_task(one(request)) for request in sorted(requests, key=lambda r: seen(r.prompt))]
-    try:
-        await asyncio.gather(*calls)
-    finally:
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
+    await together(one(request) for request in sorted(requests, key=lambda r: seen(r.prompt)))
     place = {request.id: n for n, request in enumerate(requests)}
     return Replies(
         {id: got[id] for id in sorted(got, key=place.__getitem__)},

@@ -12,7 +12,6 @@ reach the last one. What this does not do: batch, or look inside a model (`posit
 
 from __future__ import annotations
 
-import asyncio
 import bisect
 import math
 import re
@@ -34,6 +33,7 @@ from tandem.evaluate.positions import Bucket
 from tandem.lm.policies import check_scoring
 from tandem.results import Curve, Figure, Item, Table
 from tandem.text import count, fingerprint
+from tandem.together import together
 from tandem.types import Text
 
 VERSION = "1"
@@ -190,7 +190,7 @@ async def scored(id: str, text: str, places: Sequence[int], ends: Sequence[int],
     starts = [0, *places[:-1]]
     calls = [model.score(Text(text[:a]), (text[a:b],)) for a, b in zip(starts, places, strict=True)]
     pieces = []
-    for (score,), a, b, end in zip(await asyncio.gather(*calls), starts, places, ends):
+    for (score,), a, b, end in zip(await together(calls), starts, places, ends):
         if not math.isfinite(score.logprob):
             remedy = "the weights are damaged or the training diverged: evaluate an earlier checkpoint"
             raise UserError("the model's loss is not finite", where=id, remedy=remedy)

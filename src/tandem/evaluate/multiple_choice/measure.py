@@ -6,7 +6,6 @@ in for scoring where a model has none; it is refused before anything is sent.
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 
@@ -14,6 +13,7 @@ from tandem.errors import BudgetSpent, CallFailed, UserError
 from tandem.evaluate.multiple_choice.scoring import Record, Scored, record
 from tandem.evaluate.multiple_choice.task import Asked, Task
 from tandem.lm.policies import check_scoring
+from tandem.together import together
 from tandem.types import LM, Text
 
 
@@ -38,13 +38,7 @@ async def run(task: Task, model: LM, done: Callable[[], None] = lambda: None) ->
         done()
         return record(asked, logprobs, task.benchmark.metrics, _cut(asked, model))
 
-    calls = [asyncio.create_task(one(asked)) for asked in task.asked]
-    try:
-        found = await asyncio.gather(*calls)
-    finally:
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
+    found = await together(one(asked) for asked in task.asked)
     order = {asked.item.id: place for place, asked in enumerate(task.asked)}
     kept = tuple(one for one in found if one is not None)
     return Scored(task, kept, tuple(sorted(missing, key=lambda lost: order[lost[0]])))
@@ -56,7 +50,7 @@ async def _logprobs(asked: Asked, model: LM) -> list[float]:
     for context, continuation in asked.pairs:
         behind[context].append(continuation)
     calls = [model.score(Text(context), continuations, cut_left=True) for context, continuations in behind.items()]
-    scores = [await calls[0]] if len(calls) == 1 else await asyncio.gather(*calls)
+    scores = [await calls[0]] if len(calls) == 1 else await together(calls)
     rest = {context: iter(each) for context, each in zip(behind, scores, strict=True)}
     return [next(rest[context]).logprob for context, _ in asked.pairs]
 
