@@ -61,13 +61,11 @@ def words(text: str, splitting: Splitting = Splitting()) -> list[str]:
     """The words of a text, in no particular order where a script has no spaces."""
     if text.isascii():
         found = _ASCII.findall(text.lower())
-        return [word[:LONGEST] for word in found] if splitting.stem == "none" else [term(w, splitting) for w in found]
-    points, _ = code_points([text], splitting)
-    starts, lengths = spans(points, splitting)
-    return [
-        term(points[s : s + n].tobytes().decode("utf-32-le"), splitting)
-        for s, n in zip(starts.tolist(), lengths.tolist())
-    ]
+    else:
+        points, _ = code_points([text], splitting)
+        folded = points.tobytes().decode("utf-32-le")
+        found = [folded[s : s + n] for s, n in zip(*(each.tolist() for each in spans(points, splitting)), strict=True)]
+    return [word[:LONGEST] for word in found] if splitting.stem == "none" else [term(w, splitting) for w in found]
 
 
 def term(word: str, splitting: Splitting) -> str:
