@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tandem.errors import UserError
-from tandem.sources.passages import About, Document, Index, Origin, Passage, Writer
+from tandem.sources.passages import About, Document, Index, Origin, Passage, Writer, arrays
 
 WORDS = [f"{a}{b}" for a in "bcdfgl" for b in ("an", "en", "in", "on", "un")]
 
@@ -41,12 +41,14 @@ def sound(tmp_path_factory):
 
 FILES = [
     "documents-ends.npy",
+    "documents-sums.npy",
     "documents.bin",
     "document-first.npy",
     "frequency-2.npy",
     "gone-2.npy",
     "heading.npy",
     "headings-ends.npy",
+    "headings-sums.npy",
     "headings.bin",
     "lengths.npy",
     "most.npy",
@@ -54,13 +56,16 @@ FILES = [
     "origin-first.npy",
     "origin-keys.npy",
     "origins-ends.npy",
+    "origins-sums.npy",
     "origins.bin",
     "passages.npy",
     "places.npy",
     "starts.npy",
     "terms-ends.npy",
+    "terms-sums.npy",
     "terms.bin",
     "texts-ends.npy",
+    "texts-sums.npy",
     "texts.bin",
     "vectors.npy",
 ]
@@ -113,6 +118,32 @@ def test_an_array_whose_header_is_another_is_named_and_nobody_is_told_to_unpickl
             with pytest.raises(UserError, match="damaged") as told:
                 use()
             assert str(path) in str(told.value) and "pickle" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".bin")])
+def test_a_letter_that_changed_into_another_is_noticed_when_its_text_is_read(sound, tmp_path, name):
+    folder = tmp_path / "index"
+    shutil.copytree(sound, folder)
+    path = folder / "segment-000001" / name
+    texts = arrays.Texts(path.parent, path.stem)
+    data = bytearray(path.read_bytes())
+    data[texts.begin(1)] ^= 1
+    path.write_bytes(data)
+    texts = arrays.Texts(path.parent, path.stem)
+    assert texts[0] is not None
+    with pytest.raises(UserError, match="text 1 is not as it was written") as told:
+        texts[1]
+    assert str(path) in str(told.value)
+
+
+def test_a_passage_that_was_changed_on_disk_is_never_cited(sound, tmp_path):
+    folder = tmp_path / "index"
+    shutil.copytree(sound, folder)
+    path = folder / "segment-000001" / "texts.bin"
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"ban", b"bun"))
+    with pytest.raises(UserError, match="is not as it was written"):
+        Index(folder).search("ban", 5)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,8 +1,9 @@
-"""Arrays and texts on disk, memory mapped: `NAME.npy`, and for texts `NAME.bin` with `NAME-ends.npy`.
+"""Arrays and texts on disk, memory mapped: `NAME.npy`, and for texts `NAME.bin`, `NAME-ends.npy`, `NAME-sums.npy`.
 
-A file whose size is not the one that its header or its ends tell is damaged, and opening it says so. What this does not
-do: sync, know what an array means, or hash what is read. Nothing here is pickled. Rejected: numpy's own reader of the
-header, which parses it as Python: two threads that do so at once can fail in Python 3.11 (`SystemError`).
+A file whose size is not the one that its header or its ends tell is damaged, and opening it says so. Each text has a
+checksum (CRC-32): one that is not as it was written is damaged, and reading it says so. What this does not do: sync,
+know what an array means, or look for damage in the numbers of an array. Nothing here is pickled. Rejected: numpy's own
+reader of the header, which parses it as Python: two threads that do so at once can fail in Python 3.11 (`SystemError`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import math
 import mmap
 import re
+import zlib
 from array import array
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -70,10 +73,10 @@ def _unopened(path: Path, e: OSError) -> UserError:
 
 
 class Texts:
-    """Texts by number, as bytes."""
+    """Texts by number, as bytes, each checked as it is read."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        """Raises Damaged where the file has another length than its texts."""
+        """Raises Damaged where the file has another length than its texts, or there are not as many checksums."""
         self.path = folder / f"{name}.bin"
         self.ends = load(folder, f"{name}-ends")
         if self.ends.ndim != 1 or self.ends.dtype != np.uint64:
@@ -86,6 +89,9 @@ class Texts:
             raise _unopened(self.path, e) from e
         if size != (told := int(self.ends[-1]) if len(self.ends) else 0):
             raise Damaged(self.path, f"is damaged ({size:,} bytes, not {told:,})")
+        self.sums = load(folder, f"{name}-sums")
+        if self.sums.dtype != np.uint32 or self.sums.shape != self.ends.shape:
+            raise Damaged(folder / f"{name}-sums.npy", "is damaged (it does not fit the others)")
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -94,7 +100,10 @@ class Texts:
         begin, end = self.begin(number), int(self.ends[number])
         if not begin <= end <= len(self._data):
             raise Damaged(self.path.with_name(f"{self.path.stem}-ends.npy"), f"is damaged (text {number})")
-        return self._data[begin:end]
+        text = self._data[begin:end]
+        if zlib.crc32(text) != self.sums[number]:
+            raise Damaged(self.path, f"is damaged (text {number} is not as it was written)")
+        return text
 
     def begin(self, number: int) -> int:
         """First byte of a text."""
@@ -106,13 +115,15 @@ class Texts:
 
 
 class TextsWriter:
-    """Writes texts one after the other."""
+    """Writes texts one after the other, and a checksum of each."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
         self._file = (folder / f"{name}.bin").open("wb")
         self._ends = array("Q")
+        self._sums = array("I")
         self._many: list[Array] = []
+        self._many_sums: list[Array] = []
         self._at = 0
 
     def __len__(self) -> int:
@@ -123,12 +134,21 @@ class TextsWriter:
         self._file.write(text)
         self._at += len(text)
         self._ends.append(self._at)
+        self._sums.append(zlib.crc32(text))
 
-    def add_stretch(self, data: Any, lengths: Array) -> None:
-        """Append texts that stand one behind the other already; not to be mixed with `add`."""
+    def add_stretch(self, data: Any, lengths: Array, sums: Array | None = None) -> None:
+        """Append texts that stand one behind the other already, with their checksums where they are known.
+
+        Not to be mixed with `add`.
+        """
+        ends = np.cumsum(lengths, dtype=np.uint64)
+        if sums is None:
+            places = [0, *ends.tolist()]
+            sums = np.fromiter((zlib.crc32(data[a:b]) for a, b in pairwise(places)), np.uint32, len(ends))
+        self._many_sums.append(sums)
         for low in range(0, len(data), 1 << 24):
             self._file.write(data[low : low + (1 << 24)])
-        self._many.append(np.cumsum(lengths.astype(np.uint64)) + np.uint64(self._at))
+        self._many.append(ends + np.uint64(self._at))
         self._at += len(data)
 
     def abandon(self) -> None:
@@ -141,5 +161,9 @@ class TextsWriter:
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, where: TracebackType | None) -> None:
         self._file.close()
         if kind is None:
-            ends = np.frombuffer(self._ends, np.uint64) if self._ends else np.zeros(0, np.uint64)
-            save(self._folder, f"{self._name}-ends", np.concatenate([ends, *self._many]))
+            save(self._folder, f"{self._name}-ends", _joined(self._ends, np.uint64, self._many))
+            save(self._folder, f"{self._name}-sums", _joined(self._sums, np.uint32, self._many_sums))
+
+
+def _joined(first: array[int], kind: type[Any], rest: list[Array]) -> Array:
+    return np.concatenate([np.frombuffer(first, kind) if first else np.zeros(0, kind), *rest])

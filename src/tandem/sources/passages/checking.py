@@ -1,8 +1,8 @@
 """Whether the files of a segment fit together: their lengths when it is opened, all their numbers after a failure.
 
 Opening compares types, shapes and last ends, some microseconds whatever the size. What that lets pass (a number changed
-in the middle of a file) is looked for when something fails, so that the error names the file. What this does not do:
-hash; letters of a text that changed into others stay unseen.
+in the middle of a file) is looked for when something fails, so that the error names the file; texts are checked as they
+are read (`arrays`). What this does not do: hash numbers; one that changed into another that could be stays unseen.
 """
 
 from __future__ import annotations

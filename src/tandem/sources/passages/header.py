@@ -14,7 +14,7 @@ from tandem.errors import UserError
 from tandem.runs import write_whole
 from tandem.sources.passages.words import Splitting
 
-VERSION = 1
+VERSION = 2
 """Of the files; an index of another one is refused."""
 FORMAT = "tandem passages"
 NAME = "index.json"

@@ -70,7 +70,7 @@ def _passages(segments: Sequence[Segment], folder: Path) -> list[NDArray[np.uint
 def _copy(texts: arrays.Texts, low: int, high: int, writer: arrays.TextsWriter) -> None:
     begin = texts.begin(low)
     lengths = np.diff(texts.ends[low:high].astype(np.int64), prepend=begin)
-    writer.add_stretch(texts.stretch(begin, int(texts.ends[high - 1])), lengths)
+    writer.add_stretch(texts.stretch(begin, int(texts.ends[high - 1])), lengths, texts.sums[low:high])
 
 
 def _documents(segments: Sequence[Segment], folder: Path) -> None:

@@ -4,7 +4,7 @@
     places.npy         first and last line of each         lengths.npy, terms.bin, … its words (see `postings`)
     documents.bin      a JSON object each                  document-first.npy   first passage of each, and the end
     origins.bin        a JSON object each: key, content    origin-first.npy     first document of each, and the end
-    vectors.npy        with an encoder: a row a passage
+    vectors.npy        with an encoder: a row a passage     …-sums.npy   a checksum of each text
 
 Passages of a document and documents of an origin stand together; a large origin may go on in the next segment. A
 segment never changes; what is gone from it is said beside it: `gone-N.npy` (origins), `frequency-N.npy` (how many
