@@ -196,6 +196,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         sources = [Recorded(source, recorder) for source in plain]
         own = Recorded(Dataset("oracle"), recorder)
         tuned, models = await writer(options.query_model, plain[1], store)
+        writers = {language: each.name for language, each in tuned.models.items()} if tuned else {}
         try:
             async with side_by_side.open_model(options, store) as model:
                 made_arms = arms(asked, sources, own, options.samples, options.shots, tuned)
@@ -205,7 +206,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
             await addresses.close(plain)
             for each in models:
                 await each.close()
-    facts = {"model": {"address": options.model, "name": name}, "by": options.by, "query_models": options.query_model}
+    facts = {"model": {"address": options.model, "name": name}, "by": options.by, "query_models": writers}
     return facts | {"questions": len(asked), "facts": options.facts, "shots": options.shots} | told(found)
 
 
