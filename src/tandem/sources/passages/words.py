@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tandem.errors import UserError
+from tandem.metrics.stem import stem
 
 Stem: TypeAlias = Literal["none", "english"]
 Accents: TypeAlias = Literal["fold", "keep"]
@@ -65,17 +66,14 @@ def words(text: str, splitting: Splitting = Splitting()) -> list[str]:
         points, _ = code_points([text], splitting)
         folded = points.tobytes().decode("utf-32-le")
         found = [folded[s : s + n] for s, n in zip(*(each.tolist() for each in spans(points, splitting)), strict=True)]
-    return [word[:LONGEST] for word in found] if splitting.stem == "none" else [term(w, splitting) for w in found]
+    cut = [word[:LONGEST] for word in found]
+    return cut if splitting.stem == "none" else [stem(word) for word in cut]
 
 
 def term(word: str, splitting: Splitting) -> str:
     """A word as it stands in the index."""
     word = word[:LONGEST]
-    if splitting.stem == "english":
-        from tandem.metrics.stem import stem
-
-        return stem(word)
-    return word
+    return stem(word) if splitting.stem == "english" else word
 
 
 def code_points(texts: list[str], splitting: Splitting) -> tuple[NDArray[np.uint32], Places]:
