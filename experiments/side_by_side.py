@@ -203,7 +203,7 @@ def table(
                 percent(f["auc_over_coverage"]),
                 percent(apart["difference"], sign=True) if apart else "",
                 f"{apart['p']:.2g}" if apart and "p" in apart else "",
-                f"{edit['fixed']} / {edit['broken']} of {looked}" if looked else "",
+                figures.changes(edit) or "",
                 f"{f['tokens_read']:,.0f} + {f['tokens_written']:,.0f}",
                 published.get(name, ""),
             )

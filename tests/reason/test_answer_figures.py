@@ -75,6 +75,28 @@ def test_fixed_and_broken_count_what_was_looked_at_again():
     assert figures.row("m", rows)[4] == "1 / 1 of 4"
 
 
+def test_of_sentences_which_are_more_or_less_right_better_and_worse_are_counted():
+    asked = Question("s", "Where was she born?", ("She was born in Karo.",), meta={"answer": "sentence"})
+    rows = [
+        record("She came from Karo.", question=asked, before="Nothing is said."),
+        record("Nothing is said.", question=asked, before="She was born in Karo."),
+    ]
+    counts = figures.edited(rows)
+    assert (counts["better"], counts["worse"], counts["fixed"], counts["broken"]) == (1, 1, 0, 0)
+    assert figures.row("m", rows)[4] == "1 better / 1 worse of 2"
+    assert figures.changes(figures.edited([*rows, record("Karo", before="Tolk")])) == "1 / 0, 1 better / 1 worse of 3"
+
+
+def test_two_steps_that_were_corrected_to_the_same_sentence_show_each_their_own():
+    edits = [
+        {"text": "New.", "outcome": "edited", "findings": [0], "cites": [0], "before": old} for old in ("One.", "Two.")
+    ]
+    edits.append({"text": "Same.", "outcome": "confirmed", "findings": [0], "cites": [0]})
+    (example,) = figures.examples("m", [record("Karo", before="Tolk", edits=edits)])
+    told = example.outputs[-1][1].splitlines()
+    assert told[:5] == ["− One.", "+ New. [1]", "− Two.", "+ New. [1]", "  Same. [1] (confirmed)"]
+
+
 def test_sentences_have_both_kinds_of_bleu_and_other_answers_none():
     asked = Question("s", "Where was she born?", ("Mira Tal was born in Karo on Zell.",), meta={"answer": "sentence"})
     said = [record(text, question=asked) for text in ("Mira Tal was born in Karo on Zell.", "She was born in Tolk.")]
@@ -113,7 +135,7 @@ def test_an_example_shows_samples_findings_and_the_sentence_that_was_replaced():
     )
     verify = Step("verify", {"sentence": "Old.", "edit": "New.", "edited": "edited"})
     edits = [
-        {"text": "New.", "outcome": "edited", "findings": [], "cites": []},
+        {"text": "New.", "outcome": "edited", "findings": [], "cites": [], "before": "Old."},
         {"text": "Same.", "outcome": "no-evidence", "findings": [], "cites": []},
     ]
     made = record(

@@ -23,6 +23,11 @@ def read(question, written):
         ("NOT ENOUGH INFO", "NOT ENOUGH INFO"),
         ("Not enough information.", "NOT ENOUGH INFO"),
         ("The evidence REFUTES it", "REFUTES"),
+        ("SUPPORTED", "SUPPORTS"),
+        ("The claim is refuted.", "REFUTES"),
+        ("not SUPPORTS", ""),
+        ("It does not refute it", ""),
+        ("Neither SUPPORTS nor REFUTES", ""),
         ("supportsomething", ""),
         ("unrefutes", ""),
         ("SUPPORTS or REFUTES", ""),
@@ -40,6 +45,13 @@ def test_a_label_that_holds_another_is_not_read_as_the_shorter_one():
     assert read(claim, "INFO") == "INFO"
 
 
+@pytest.mark.parametrize(
+    ("written", "label"), [("True.", "true"), ("It is false.", "false"), ("Not true.", ""), ("It isn't false", "")]
+)
+def test_a_label_that_is_denied_is_not_read_as_its_opposite_or_itself(written, label):
+    assert read(replace(CLAIM, choices=("true", "false")), written) == label
+
+
 def test_labels_of_signs_and_articles_are_read():
     signs = replace(CLAIM, choices=("+", "-", "a"))
     assert [read(signs, each) for each in ("+", "-", "A")] == ["+", "-", "a"]
@@ -55,6 +67,8 @@ def test_labels_of_signs_and_articles_are_read():
         ("vitamin c.", "B"),
         ("D", ""),
         ("Vitamin K", ""),
+        ("A but not B", ""),
+        ("B or A", ""),
     ],
 )
 def test_an_option_is_read_by_letter_or_text_and_none_beyond_the_choices(written, letter):
@@ -74,6 +88,13 @@ def test_the_gold_answer_of_a_choice_is_its_letter_whether_given_as_letter_or_te
 
 def test_a_short_answer_is_the_first_line_without_its_full_stop_or_marks():
     assert read(Question("s", "Where?"), "\n **Karo.** \nNote: a guess") == "Karo"
+
+
+@pytest.mark.parametrize(
+    "written", ["The answer is Karo.", "So the final answer is: **Karo**", "From step 2, the answer is Karo"]
+)
+def test_a_short_answer_is_read_out_of_the_sentence_that_announces_it(written):
+    assert read(Question("q", "Where?"), written) == "Karo"
 
 
 def test_an_alias_counts_as_right():

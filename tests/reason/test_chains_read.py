@@ -43,6 +43,19 @@ def test_a_step_that_is_written_again_counts_once_and_a_bracket_needs_no_space()
     assert split_steps("1. One fact.\n2. One fact.\n3)Another fact.") == STEPS
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Sure! Here are the steps:\n\n1. One fact.\n2. Another fact.",
+        "**Steps:**\n1. One fact.\n2. Another fact.",
+        "### Steps:\n1. One fact. 2. Another fact.",
+        "1. One fact. 2. Another fact.",
+    ],
+)
+def test_what_announces_the_steps_is_none_and_numbers_may_go_on_in_a_line(written):
+    assert split_steps(written) == STEPS
+
+
 def test_a_decimal_number_at_a_lines_beginning_is_no_number_of_a_step():
     assert split_steps("1. It weighs\n3.5 kilograms.") == ("It weighs 3.5 kilograms.",)
 
@@ -156,7 +169,20 @@ def test_fewer_samples_than_asked_for_are_a_failure():
 
 @pytest.mark.parametrize(
     ("written", "sure"),
-    [(" 85", 0.85), (" 0", 0.0), (" 100 %.", 1.0), (" 850", None), (" very", None), (" 7.5", 0.075)],
+    [
+        (" 85", 0.85),
+        (" 0", 0.0),
+        (" 100 %.", 1.0),
+        (" 850", None),
+        (" very", None),
+        (" 7.5", 0.075),
+        (" 0.9", 0.9),
+        (" 9/10", 0.9),
+        (" 8 out of 10", 0.8),
+        (" I am 90% sure", 0.9),
+        (" 1", 0.01),
+        (" 11/10", None),
+    ],
 )
 def test_what_the_model_says_of_itself_is_a_number_up_to_100_or_nothing(written, sure):
     lm = model(sampled(chain(*STEPS, answer="Karo")), ends("Proposed answer: Karo\nSure:", written))

@@ -10,7 +10,7 @@ from tandem.reason.query_writer import QueryModel
 from tandem.reason.running import Record
 from tandem.reason.watched import Watched
 from tandem.trace import tracing
-from tandem.types import Answer, Finding, Question
+from tandem.types import Answer, Finding, Question, Result
 
 
 def looked_up(need, *sources, lm=None, writer=None, **how):
@@ -44,6 +44,27 @@ def test_a_word_that_few_findings_have_counts_more_than_one_they_all_have():
 def test_findings_that_fit_equally_stay_in_order():
     texts = ["one red", "two red", "six red"]
     assert [found.text for found in ranked([Finding(text) for text in texts], "red")] == texts
+
+
+def test_a_row_that_shares_no_word_with_the_need_has_its_turn_beside_passages_that_share_many():
+    table = Shelf({"select": "o: Karo"}, language="sql", name="table")
+    texts = {"born": "Who was born where?", "mira": "Mira was born.", "tal": "Tal was born.", "where": "Where born?"}
+    lm = model(holds("", said="SELECT o"))
+    found, _ = looked_up(
+        "Where was Mira Tal born?", Shelf(texts), table, lm=lm, target="Where was Mira Tal born?", top=3
+    )
+    assert found.findings[0].text == "o: Karo"
+    assert len({each.source for each in found.findings[1:]} | {"shelf"}) == 1
+
+
+def test_a_source_that_gave_up_is_not_one_that_has_nothing():
+    class Cut(Shelf):
+        async def look_up(self, query, limit):
+            return Result((), complete=False)
+
+    found, root = looked_up("x", Cut())
+    assert (found.outcomes, found.lacking) == ((("shelf", "incomplete"),), "source-failed")
+    assert root.outcomes()["ask source", "incomplete"] == 1
 
 
 @pytest.mark.parametrize("kind", ["timeout", "rate-limit", "server", "key"])

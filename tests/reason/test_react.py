@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 from reasoning_sample import CHOICE, CLAIM, LAMP, WROTE, Shelf, answered, chain, ends, model, named, prompts, sampled
@@ -163,6 +164,27 @@ def test_an_argument_may_hold_brackets_and_lines_are_joined():
 def test_a_refusal_is_no_thought():
     record, _ = acted(ends("\nThought 1:", Said("I cannot.", finish="refusal")), ends("\nAction 1:", " finish[Karo]"))
     assert (record.answer.text, record.answer.rationale) == ("Karo", "")
+
+
+def test_a_model_that_refuses_to_act_is_asked_no_further():
+    record, lm = acted(ends(":", Said("I cannot.", finish="refusal")))
+    assert (record.answer.outcome, len(lm.calls)) == ("refused", 2)
+
+
+def test_an_end_that_says_it_does_not_know_abstains_and_backs_off():
+    record, _ = acted(*turns("finish[unknown]"))
+    assert (record.answer.text, record.answer.outcome) == ("", "abstained")
+    record, _ = acted(
+        *turns("finish[unknown]"), sampled(chain(WROTE, answer="Karo")), method=react_then_cot_sc, samples=1
+    )
+    assert (record.answer.text, record.answer.facts["backed_off"]) == ("Karo", "abstained")
+
+
+def test_a_questions_own_passages_stand_in_every_prompt_where_they_are_to_be_shown():
+    asked = replace(LAMP, context=("Karo lies on the Zell.",))
+    for shown in (True, False):
+        _, lm = acted(*TURNS, question=asked, asking=Asking(context=shown))
+        assert {"Passage: Karo lies on the Zell." in prompt for prompt in prompts(lm)} == {shown}
 
 
 def test_without_an_answer_in_its_turns_it_backs_off_to_the_majority_of_chains():

@@ -22,8 +22,9 @@ from tandem.lm.scripted import Said
 from tandem.reason.agreement import Gate
 from tandem.reason.chains import Asking
 from tandem.reason.demonstrations import shipped
-from tandem.reason.editing import Editing
+from tandem.reason.editing import Editing, bears_on
 from tandem.reason.verify_and_edit import verify_and_edit
+from tandem.types import Finding
 
 UNSURE = sampled(
     chain(WROTE, BRELL, answer="Brell"),
@@ -73,6 +74,34 @@ def test_a_doubtful_chain_is_checked_step_by_step_and_predicted_again():
     assert [edit["findings"] for edit in record.answer.facts["edits"]] == [[0], [1]]
     assert len(lm.calls) == 1 + 2 + 2 + 1  # all chains at once, a question and a sentence for each step, the answer
     assert record.answer.confidence == 0.0  # no sampled chain said Karo
+
+
+ROW = "SELECT born_in FROM person WHERE name = 'Mira Tal'"
+
+
+@pytest.mark.parametrize(
+    ("finding", "before", "cited"),
+    [
+        (Finding("Karo is Mira Tal's birthplace."), BRELL, True),
+        (Finding("Tal Orn was born by the sea in Tolk."), BRELL, False),  # many words, but not the one that is new
+        (Finding("Jon Aske was born in Brell."), BRELL, False),
+        (Finding("Mira Tal was born in a small town."), "", True),
+        (Finding("Jon Aske was married there."), "", False),
+        (Finding("born_in: Karo", query=ROW), BRELL, True),  # the query tells whose
+        (Finding("born_in: Tolk", query=ROW), BRELL, False),
+        (Finding("Karo lies on the Zell.", query="Where was Mira Tal born?"), "", False),  # a need holds its own words
+    ],
+)
+def test_a_finding_is_cited_for_a_sentence_where_it_holds_its_words_and_those_that_are_new(finding, before, cited):
+    assert bears_on(finding, KARO, before) == cited
+
+
+def test_steps_that_were_all_confirmed_cite_what_confirms_them():
+    record, _ = edited(
+        sampled(chain(WROTE, answer="Karo")), *CHECKS, *SAYS, editing=Editing(samples=1, gate=Gate("always"))
+    )
+    assert record.answer.facts["kept"] == "every step was confirmed"
+    assert [edit["cites"] for edit in record.answer.facts["edits"]] == [[0]]
 
 
 def test_a_place_that_two_steps_rest_on_is_cited_once():

@@ -21,7 +21,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tandem.cli.answers import printable
@@ -119,18 +119,21 @@ def _place(finding: Finding) -> str:
 
 def _citations(record: Record) -> dict[int, int]:
     """Places among an answer's findings that its sentences cite, with their numbers."""
-    facts = record.answer.facts
-    edits = [] if "kept" in facts else facts.get("edits", ())
-    places = dict.fromkeys(place for edit in edits for place in edit["cites"])
+    places = dict.fromkeys(place for edit in _standing(record) for place in edit["cites"])
     return {place: number for number, place in enumerate(places, 1)}
+
+
+def _standing(record: Record) -> Sequence[Mapping[str, Any]]:
+    """The checked steps that the answer rests on; none where a step was edited and the answer is from before."""
+    facts = record.answer.facts
+    edits: Sequence[Mapping[str, Any]] = facts.get("edits", ())
+    return () if "kept" in facts and any(edit["outcome"] == "edited" for edit in edits) else edits
 
 
 def _steps(record: Record, cited: Mapping[int, int]) -> list[str]:
     """The sentences an answer rests on, with the numbers of what they cite."""
-    answer = record.answer
-    edits = answer.facts.get("edits")
-    if not edits or "kept" in answer.facts:
-        return [answer.rationale] if answer.rationale else []
+    if not (edits := _standing(record)):
+        return [record.answer.rationale] if record.answer.rationale else []
     told = []
     for edit in edits:
         marks = "".join(f" [{cited[place]}]" for place in edit["cites"])

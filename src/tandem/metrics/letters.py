@@ -5,7 +5,8 @@ Looked for in this order; what is found first counts:
 1. a letter and nothing else: `B`, `(b)`, `**B.**`
 2. after a cue, the last one counts, since models change their minds: `the answer is (B)`, `Answer: B`, `\\boxed{B}`
 3. at the beginning, set apart: `B) Paris`, `(B) Paris`, `B. Paris`, `B` and a line's end
-4. in brackets, or alone as a capital, anywhere, if all that is found is the same letter; `A` and `I` alone are words
+4. in brackets, or alone as a capital, anywhere, if all that is found is the same letter; `A` and `I` alone are words,
+   an `A` among letters (`A but not B`) is none
 
 A letter beyond the choices there are is none. Where several are left, as in `the answer is B or C`, none is
 taken. What this does not do: match the text of a choice.
@@ -38,6 +39,11 @@ _CUE = re.compile(
 )
 _FRONT = re.compile(r"[\s*_]*(?:[(\[{]([A-Za-z])[)\]}]|([A-Z])(?:[.):\]*]|\s*(?:\n|$)|\s+[-–—]\s))")
 _BRACKETS = re.compile(r"[(\[]([A-Z])[)\]]")
+_LISTED_A = re.compile(
+    r"(?<![A-Za-z0-9'’.\-])(?:A(?=\s*(?:[,/&]\s*(?:[B-Z]\b|or\b|and\b)|(?:or|and|but|nor)\b))"
+    r"|(?:(?i:or|and|either|both|neither|nor|not)|[B-Z]\s*[,/&])\s+A(?=\W*\Z|\s*[.,;:)\]]))"
+)
+"""An A that is one of several letters, as in `A but not B`, `C or A`."""
 _CAPITAL = re.compile(r"(?<![A-Za-z0-9'’.\-])([B-HJ-Z])(?![A-Za-z0-9'’\-])")
 
 
@@ -59,7 +65,8 @@ def _find(written: str) -> set[str]:
         return {letter for letter in cues[-1] if letter}
     if front := _FRONT.match(written):
         return {(front[1] or front[2]).upper()}
-    return set(_BRACKETS.findall(written)) or set(_CAPITAL.findall(written))
+    listed = {"A"} if _LISTED_A.search(written) else set[str]()
+    return set(_BRACKETS.findall(written)) or listed.union(_CAPITAL.findall(written))
 
 
 @dataclass(frozen=True)

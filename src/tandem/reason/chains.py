@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from tandem.metrics.normalise import answer_form
 from tandem.reason import kinds
 from tandem.reason.asking import Exchange, draw, is_chat, one_line, prompt
+from tandem.reason.declining import declines
 from tandem.reason.demonstrations import Demonstration
 from tandem.together import together
 from tandem.trace import note, step
@@ -26,9 +27,11 @@ STEPS, ANSWER = "Steps:", "Answer:"
 SENTENCE = 3
 """How much longer an answer may be that is a sentence."""
 _NUMBERED = re.compile(r"\s*(?:\d{1,2}\)|(?:\d{1,2}\.|[-*•])(?=\s|\Z))\s*(.*)")
+_NUMBER = re.compile(r"\s*(\d{1,2})[.)]\s")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'“(]?[A-Z0-9])")
 _ANSWER = re.compile(r"(?:^|\n)[\s*_#]*(?:the\s+)?(?:final\s+)?answer(?:\s+is)?[\s*_]*:[\s*_]*", re.IGNORECASE)
 
+_HEADING = re.compile(r"^[\s*_#]*steps[\s*_]*:[*_]*", re.IGNORECASE | re.MULTILINE)
 _REFUSED = ("refusal", "filter")
 
 
@@ -59,7 +62,7 @@ class Chain:
     answer: str
     """As its kind reads it; empty when there is none."""
     outcome: str
-    """answered, unparsed, truncated, refused."""
+    """answered, abstained (it says that it does not know), unparsed, truncated, refused."""
     logprob: float | None = None
     """Mean log-probability of the tokens that were written, where the model tells."""
     answer_logprob: float | None = None
@@ -138,8 +141,10 @@ def split_steps(written: str) -> tuple[str, ...]:
     """The steps of a chain, each once: its numbered lines, or its sentences where it has none."""
     steps: list[str] = []
     numbered = False
-    for line in written.replace(STEPS, "").splitlines():
+    for line in (part for whole in _HEADING.sub("", written).splitlines() for part in _unrolled(whole)):
         if mark := _NUMBERED.fullmatch(line):
+            if not numbered:
+                steps.clear()  # what stands in front of the list is its announcement
             numbered = True
             steps.append(mark[1].strip())
         elif numbered and line.strip():
@@ -147,6 +152,15 @@ def split_steps(written: str) -> tuple[str, ...]:
         else:
             steps += [part.strip() for part in _SENTENCE_END.split(line.strip())]
     return tuple(dict.fromkeys(text for text in steps if text))  # small models go round in circles
+
+
+def _unrolled(line: str) -> list[str]:
+    """A line in which the numbers go on, `1. A. 2. B.`, as one for each."""
+    parts = []
+    while (mark := _NUMBER.match(line)) and (following := re.search(rf"\s+(?={int(mark[1]) + 1}[.)]\s)", line)):
+        parts.append(line[: following.start()])
+        line = line[following.end() :]
+    return [*parts, line]
 
 
 # ── Pieces ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -199,11 +213,21 @@ def _shown(question: Question, asking: Asking) -> str:
 async def _completed(question: Question, lm: LM, asking: Asking, put: Prompt, steps: tuple[str, ...]) -> Chain:
     """The answer alone, after the cue."""
     most = asking.answer_tokens * (SENTENCE if kinds.of(question).name == "sentence" else 1)
+    repeats = is_chat(put) and not lm.abilities.prefill and bool(steps)  # such a model may write its steps again
+    most += asking.max_tokens if repeats else 0
     (came,) = await draw(lm, put, max_tokens=most, stop=_stops(put, question, "\n"), seed=asking.seed)
     if came.finish in _REFUSED:
         return Chain(steps, "", "refused", _mean(came))
     at = cue.end() if (cue := _cue(came.text)) else 0  # who cannot be prefilled writes the cue again
+    if repeats and cue is None and (again := split_steps(came.text)) and _same_steps(again[0], steps[0]):
+        return Chain(steps, "", _ending(came), _mean(came))  # the steps again, and no answer behind them
     return _answered(steps, came, came.text[at:], at, question)
+
+
+def _same_steps(one: str, other: str) -> bool:
+    """Whether a step is another one, or as much of it as was written."""
+    first, second = answer_form(one), answer_form(other)
+    return first == second or (bool(first) and len(first) > 10 and second.startswith(first))
 
 
 def _answered(steps: tuple[str, ...], came: Completion, text: str, at: int, question: Question) -> Chain:
@@ -213,6 +237,8 @@ def _answered(steps: tuple[str, ...], came: Completion, text: str, at: int, ques
     cut = came.finish == "length" and kind.name in ("short", "sentence") and "\n" not in text.strip()
     if cut or not answer:
         return Chain(steps, "", _ending(came), _mean(came))
+    if kind.name in ("short", "sentence") and declines(answer):
+        return Chain(steps, "", "abstained", _mean(came))
     return Chain(steps, answer, "answered", _mean(came), _answer_logprob(came, text, at))
 
 
@@ -244,7 +270,7 @@ def _cue(written: str) -> re.Match[str] | None:
 
 async def _repaired(question: Question, lm: LM, asking: Asking, chain: Chain) -> Chain:
     """A chain that has steps and no answer, asked once for the answer alone."""
-    if chain.answer or not chain.steps:
+    if chain.answer or not chain.steps or chain.outcome == "abstained":
         return chain
     with step("repair", was=chain.outcome):
         mended = await finish(question, lm, asking, chain.steps)

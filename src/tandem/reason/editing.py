@@ -17,19 +17,17 @@ from tandem.reason import kinds
 from tandem.reason.agreement import Gate, Vote
 from tandem.reason.asking import Exchange, draw, is_chat, prompt
 from tandem.reason.chains import Asking, Chain
+from tandem.reason.declining import declines
 from tandem.reason.looking_up import Evidence, QueryWriter, Target, look_up
 from tandem.reason.plain import says_confident, voted
 from tandem.reason.queries import Prompted
 from tandem.trace import note, step
 from tandem.types import LM, Answer, Finding, Question, Source
 
-_UNDECIDED = re.compile(
-    r"\W*(?:(?:it is |this is |that is )?(?:unknown|not (?:known|stated|given|mentioned|said)|unclear)"
-    r"|(?:i )?(?:cannot|can't|can’t) (?:tell|say)|i (?:don't|don’t|do not) know|no information)\s*(?:[.:;,—–-]|\Z)",
-    re.IGNORECASE,
-)
-"""Corrections that decide nothing: `unknown`, alone or before a reason."""
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"[^\W_]+")
+_QUERY = re.compile(r"\bselect\b.*(?:\bfrom\b|\{)", re.IGNORECASE | re.DOTALL)
+_NO_SENTENCE = frozenset({"", "yes", "no", "none", "nothing"})
+"""Replies, in normal form, that cannot take a sentence's place."""
 CHECKED = ("edited", "confirmed")
 """Outcomes of a step that rests on what was found."""
 
@@ -82,6 +80,8 @@ class Edited:
     """
     findings: tuple[Finding, ...] = ()
     """What was found."""
+    before: str = ""
+    """The sentence that it took the place of; empty where none was replaced."""
 
 
 @dataclass(frozen=True)
@@ -146,10 +146,11 @@ def decided(written: Line, before: str, findings: tuple[Finding, ...]) -> Edited
     """The rule of acceptance for a corrected step."""
     if written.ending != "whole":
         return Edited(before, written.ending, findings)
-    if not written.text or _UNDECIDED.match(written.text):
+    if not written.text or declines(written.text) or answer_form(written.text) in _NO_SENTENCE:
         return Edited(before, "undecided", findings)
-    same = answer_form(written.text) == answer_form(before)
-    return Edited(written.text, "confirmed" if same else "edited", findings)
+    if answer_form(written.text) == answer_form(before):
+        return Edited(written.text, "confirmed", findings)
+    return Edited(written.text, "edited", findings, before)
 
 
 def concluded(
@@ -174,10 +175,11 @@ def concluded(
                 "outcome": e.outcome,
                 "findings": list(dict.fromkeys(places.index(_cited(each)) for each in e.findings)),
                 "cites": list(
-                    dict.fromkeys(places.index(_cited(each)) for each in e.findings if bears_on(each, e.text))
+                    dict.fromkeys(places.index(_cited(each)) for each in e.findings if bears_on(each, e.text, e.before))
                 )
                 if e.outcome in CHECKED
                 else [],
+                **({"before": e.before} if e.before else {}),
             }
             for e in edits
         ],
@@ -185,6 +187,8 @@ def concluded(
     kept = (
         "the chain has no steps to check"
         if not edits
+        else "every step was confirmed"
+        if final is None and all(e.outcome == "confirmed" for e in edits)
         else "no step was edited"
         if final is None
         else f"the new answer is {final.outcome}"
@@ -201,15 +205,25 @@ def concluded(
     return Answer(final.answer, final.rationale, agreeing / found.n, final.outcome, findings, facts)
 
 
-def bears_on(finding: Finding, text: str) -> bool:
-    """Whether a finding may be cited for a sentence: it holds at least a third of the words that tell something.
+def bears_on(finding: Finding, text: str, before: str = "") -> bool:
+    """Whether a finding may be cited for a sentence, by the words that tell something.
 
-    Those are names, numbers and words of four letters or more; a search may find a passage by `the` and `of` alone.
+    Those are names, numbers and words of four letters or more; a search may find a passage by `the` and `of` alone. For
+    a sentence that took the place of one `before`, a finding holds a third of them, and one of those that are new; for
+    one that was confirmed, half of them. A row holds what its query asks for, too. Words do not tell that a finding
+    says the opposite.
     """
-    found = {word.lower() for word in _WORD.findall(f"{finding.title} {finding.text}")}
+    query = finding.query if _QUERY.search(finding.query) else ""
+    found = {word.lower() for word in _WORD.findall(f"{finding.title} {finding.text} {query}")}
+    telling = _telling(text)
+    new = telling - {word.lower() for word in _WORD.findall(before)} if before else telling
+    held = {word.lower() for word in _WORD.findall(f"{finding.title} {finding.text}")} & new if before else telling
+    return len(telling & found) * (3 if before else 2) >= len(telling) > 0 and bool(held or not new)
+
+
+def _telling(text: str) -> set[str]:
     words = _WORD.findall(text)
-    telling = {word.lower() for n, word in enumerate(words) if _tells(word, first=n == 0)} or {w.lower() for w in words}
-    return 3 * len(telling & found) >= len(telling) > 0
+    return {word.lower() for n, word in enumerate(words) if _tells(word, first=n == 0)} or {w.lower() for w in words}
 
 
 def _tells(word: str, *, first: bool) -> bool:

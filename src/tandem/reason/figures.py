@@ -8,7 +8,7 @@ score where every answer has one, else the method's confidence; answers without 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,18 +93,31 @@ def auc(records: Sequence[Record]) -> Figure | None:
 
 
 def edited(records: Sequence[Record]) -> dict[str, int]:
-    """Of the records that had an answer before: looked at again, fixed, broken, changed from wrong to wrong."""
+    """Of the records that had an answer before: looked at again, fixed, broken, changed from wrong to wrong.
+
+    Of sentences, which are more or less right: better and worse.
+    """
     again = [r for r in records if r.before is not None and r.right is not None]
     counts = Counter({"looked at again": len(again), "fixed": 0, "broken": 0, "changed, still wrong": 0})
     for record in again:
         before, now = record.before or 0.0, record.right or 0.0
+        graded = kinds.of(record.question).name == "sentence"
         if now > before:
-            counts["fixed"] += 1
+            counts["better" if graded else "fixed"] += 1
         elif now < before:
-            counts["broken"] += 1
+            counts["worse" if graded else "broken"] += 1
         elif record.answer.text != record.answer.facts.get("before") and not now:
             counts["changed, still wrong"] += 1
     return dict(counts)
+
+
+def changes(counts: Mapping[str, int]) -> str | None:
+    """The counts of `edited` in a cell; None where nothing was looked at again."""
+    graded = "better" in counts or "worse" in counts
+    told = [f"{counts['fixed']} / {counts['broken']}"] if not graded or counts["fixed"] or counts["broken"] else []
+    if graded:
+        told.append(f"{counts.get('better', 0)} better / {counts.get('worse', 0)} worse")
+    return f"{', '.join(told)} of {counts['looked at again']}" if counts["looked at again"] else None
 
 
 def outcomes(records: Sequence[Record]) -> dict[str, int]:
@@ -130,9 +143,6 @@ def row(name: str, records: Sequence[Record]) -> tuple[Cell, ...]:
     """One method's line in a table of methods; columns are `COLUMNS`."""
     counts = edited(records)
     read, written = (sum(each) / max(len(records), 1) for each in zip(*(r.tokens for r in records), strict=True))
-    fixed = (
-        f"{counts['fixed']} / {counts['broken']} of {counts['looked at again']}" if counts["looked at again"] else None
-    )
     failed = sum(record.answer.outcome in LACKING for record in records)
     silent = sum(record.answer.outcome not in ("answered", "abstained") for record in records) - failed
     return (
@@ -140,7 +150,7 @@ def row(name: str, records: Sequence[Record]) -> tuple[Cell, ...]:
         accuracy(records),
         token_f1(records),
         auc(records),
-        fixed,
+        changes(counts),
         silent,
         failed,
         f"{count(read)} + {count(written)}",
@@ -232,18 +242,13 @@ def _edits(record: Record) -> list[str]:
     edits = record.answer.facts.get("edits", ())
     if not edits:
         return [record.answer.rationale] if record.answer.rationale else []
-    replaced = {
-        each.facts.get("edit"): each.facts.get("sentence")
-        for each in record.trace.walk()
-        if each.facts.get("edited") == "edited"
-    }
     lines = []
     for edit in edits:
+        cited = f"{edit['text']}{''.join(f' [{n + 1}]' for n in edit['cites'])}"
         if edit["outcome"] == "edited":
-            lines.append(f"− {replaced.get(edit['text'], '')}")
-            lines.append(f"+ {edit['text']}{''.join(f' [{n + 1}]' for n in edit['cites'])}")
+            lines += [f"− {edit['before']}", f"+ {cited}"]
         else:
-            lines.append(f"  {edit['text']} ({edit['outcome']})")
+            lines.append(f"  {cited} ({edit['outcome']})")
     return lines
 
 

@@ -12,6 +12,7 @@ its place even where an option's text is another letter, since letters are what 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -20,11 +21,18 @@ from tandem.errors import UserError
 from tandem.metrics.answers import exact_match, token_f1
 from tandem.metrics.letters import MOST, read_letter
 from tandem.metrics.normalise import answer_form
+from tandem.metrics.stem import stem
 from tandem.types import Question
 
 Name: TypeAlias = Literal["short", "label", "letter", "sentence"]
 ALIKE = 0.5
 """Token F1 from which two sentences say the same."""
+_ANNOUNCED = re.compile(r"(?:[^,]*,\s*)?(?:so |thus |hence |therefore )?the (?:final |correct )?answer is:?\s+", re.I)
+"""What stands in front of an answer in a sentence."""
+_DENIED = frozenset(
+    ["not", "no", "never", "neither", "nor", "cannot", "hardly", "isnt", "arent", "wasnt", "doesnt", "didnt", "dont"]
+)
+"""Words that turn a label right behind them, or behind one more word, into its opposite."""
 _SPELT = {"not enough information": "not enough info", "not enough evidence": "not enough info"}
 """Other spellings of a label, both in normal form."""
 
@@ -99,7 +107,7 @@ def _line(written: str) -> str:
 
 
 def _short(written: str, question: Question) -> str:
-    return _line(written).strip("*_` ").removesuffix(".").strip()
+    return _ANNOUNCED.sub("", _line(written).strip("*_` ")).strip("*_` ").removesuffix(".").strip()
 
 
 def _sentence(written: str, question: Question) -> str:
@@ -107,20 +115,31 @@ def _sentence(written: str, question: Question) -> str:
 
 
 def _label(written: str, question: Question) -> str:
-    """The one label that stands in the text; `not enough info` does not hold a label that is a part of it."""
+    """The one label that stands in the text, whatever its ending (`refuted` is REFUTES).
+
+    `not enough info` does not hold a label that is a part of it, and `not true` is no label: which one it means is not
+    for a program to say.
+    """
     line = _short(written, question)
     exactly = [label for label in question.choices if label.casefold() == line.casefold()]
     if exactly:
         return exactly[0]
-    form = f" {answer_form(line)} "
+    plain = f" {answer_form(line)} "
     for spelt, usual in _SPELT.items():
-        form = form.replace(f" {spelt} ", f" {usual} ")
-    found = []
-    for label in sorted(question.choices, key=len, reverse=True):
-        if f" {answer_form(label)} " in form:
-            found.append(label)
-            form = form.replace(f" {answer_form(label)} ", " | ")
-    return found[0] if len(found) == 1 else ""
+        plain = plain.replace(f" {spelt} ", f" {usual} ")
+    stems = {label: _stems(answer_form(label)) for label in question.choices}
+    form, found = _stems(plain), []
+    for label in sorted(stems, key=lambda label: len(stems[label]), reverse=True):
+        if stems[label] in form:
+            found.append((label, form.partition(stems[label])[0].split()[-2:]))
+            form = form.replace(stems[label], " | ")
+    if len(found) != 1 or len(set(stems.values())) < len(stems) or _DENIED & set(found[0][1]):
+        return ""
+    return found[0][0]
+
+
+def _stems(form: str) -> str:
+    return f" {' '.join(stem(word) for word in form.split())} "
 
 
 def _letter(written: str, question: Question) -> str:

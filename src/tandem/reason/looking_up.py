@@ -1,10 +1,13 @@
 """Asking several sources for what one step needs, and keeping the few findings that bear on it.
 
 All sources are asked at once. Each has its own outcome, and they are told apart: `found`, `nothing` (it looked and has
-none), `query-invalid` (after one repair), `no-query` (the model wrote none), `too-long` (its schema leaves no room for
-a query), a kind of failure (`timeout`, `rate-limit`, …), and `not-asked` where there is no source. A failing source
-never takes the others with it. Findings are put together without repeats and ranked against a target by shared words,
-rare ones more (BM25 over what was found), or left in the sources' own order.
+none), `incomplete` (it gave up before it found any), `query-invalid` (after one repair), `no-query` (the model wrote
+none), `too-long` (its schema leaves no room for a query), a kind of failure (`timeout`, `rate-limit`, …), and
+`not-asked` where there is no source. A failing source never takes the others with it.
+
+Findings of texts are put together without repeats and ranked against a target by shared words, rare ones more (BM25
+over what was found), or left in the sources' own order. Rows of SQL and SPARQL are ranked among those of their source.
+Then each source of rows gives one finding in turn, and the texts.
 
 A finding's text is data. It stands in prompts on one line of its own, so that nothing in it can look like a turn, and
 what is longer than `LONGEST` characters is cut there (and only there).
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Literal, Protocol, TypeAlias
 
 from tandem.errors import CallFailed, SourceFailed
@@ -80,8 +84,10 @@ async def look_up(
     """
     with step("look up", need=need):
         each = await together(_ask(need, source, lm, writer, fetch, options) for source in sources)
-        pool = _without_repeats([found for findings, _ in each for found in findings])
-        best = pool if target is None else ranked(pool, target)
+        answered = [(source.language == "text", findings) for source, (findings, _) in zip(sources, each, strict=True)]
+        texts = [found for is_text, findings in answered if is_text for found in findings]
+        lists = [*(findings for is_text, findings in answered if not is_text), texts]
+        best = in_turn([one if target is None else ranked(_without_repeats(one), target) for one in lists])
         outcomes = tuple((source.name, how) for source, (_, how) in zip(sources, each, strict=True))
         note(outcomes=[f"{name}: {how}" for name, how in outcomes], findings=[_told(found) for found in best[:top]])
         return Evidence(tuple(best[:top]), outcomes)
@@ -118,8 +124,20 @@ async def _ask(
                 return (), e.kind
             note(found=len(result.findings), complete=result.complete)
             stamped = [replace(f, source=f.source or source.name, query=f.query or query) for f in result.findings]
-            return tuple(stamped), "found" if stamped else "nothing"
+            how = "found" if stamped else "nothing" if result.complete else "incomplete"
+            outcome("done" if how != "incomplete" else how)
+            return tuple(stamped), how
     return (), "query-invalid"
+
+
+def in_turn(lists: Sequence[Sequence[Finding]]) -> list[Finding]:
+    """The first of each list, then the second of each, and so on, without repeats.
+
+    Rows that a query asked for and passages that share words with the need have no common scale: ranked together by
+    words, `Karo`, all that was asked for, would come last.
+    """
+    rounds = zip_longest(*lists)
+    return _without_repeats([found for one in rounds for found in one if found is not None])
 
 
 def ranked(findings: Sequence[Finding], target: str) -> list[Finding]:

@@ -18,6 +18,8 @@ from tandem.reason.kinds import shown
 from tandem.trace import note, step
 from tandem.types import LM, Answer, Question, Source
 
+_SHARE = re.compile(r"(?<![\w.,])(\d+(?:\.\d+)?)(?:\s*(?:/|out of)\s*(\d+))?(?!\w|\.\d)")
+
 
 async def standard(question: Question, lm: LM, sources: Sequence[Source] = (), *, asking: Asking) -> Answer:
     """The answer at once."""
@@ -87,16 +89,31 @@ def voted(found: Vote) -> Answer:
 
 
 async def says_confident(question: Question, chain: Chain, lm: LM, asking: Asking) -> float | None:
-    """How sure the model says it is of a chain's answer, 0 to 1; None where it says no number.
+    """How sure the model says it is of a chain's answer, 0 to 1; None where it says no number, or there is no answer.
 
     The baseline of asking directly: models say that they are sure whether they are right or not.
     """
+    if not chain.answer:
+        return None
     with step("ask how sure"):
         given = f"{shown(question, context=asking.context)}\nProposed answer: {chain.answer}"
         task = "How sure are you that the proposed answer is right? Give a number from 0 (no) to 100 (certain)."
         put = prompt(lm, task, (), given, "Sure:", chat=asking.chat)
         (came,) = await draw(lm, put, max_tokens=8, stop=() if is_chat(put) else ("\n",), seed=asking.seed)
-        number = re.search(r"(?<![\w.,])\d+(?:\.\d+)?(?![\w.])", came.text.strip().removesuffix("."))
-        sure = float(number[0]) / 100 if number and float(number[0]) <= 100 else None
+        sure = share_said(came.text)
         note(written=came.text, sure=sure)
         return sure
+
+
+def share_said(text: str) -> float | None:
+    """A share, 0 to 1, out of `90`, `90%`, `0.9`, `9/10`, `8 out of 10`; None where no number says one.
+
+    A bare number is of 100, as was asked; one with a point that is at most 1 is a share already.
+    """
+    number = _SHARE.search(text.strip().removesuffix("."))
+    if number is None:
+        return None
+    value, of = float(number[1]), float(number[2] or 100)
+    if number[2] is None and "." in number[1] and value <= 1 and "%" not in text:
+        of = 1.0
+    return value / of if of > 0 and value <= of else None

@@ -21,6 +21,7 @@ from tandem.errors import UserError
 from tandem.reason import kinds
 from tandem.reason.asking import Exchange, draw, one_line, prompt
 from tandem.reason.chains import Asking
+from tandem.reason.declining import declines
 from tandem.reason.demonstrations import Demonstration
 from tandem.reason.looking_up import QueryWriter, look_up, shortened
 from tandem.reason.plain import cot_sc, self_consistency, voted
@@ -73,7 +74,7 @@ class _Page:
 async def react(
     question: Question, lm: LM, sources: Sequence[Source], *, asking: Asking, acting: Acting | None = None
 ) -> Answer:
-    """The answer it finishes with; outcome `no-answer` where it does not finish in its steps."""
+    """The answer it finishes with; outcome `no-answer` where its steps do not lead to one, `refused` at a refusal."""
     acting = acting or Acting()
     own = [source.about(question) for source in sources]
     kind = kinds.of(question)
@@ -85,9 +86,13 @@ async def react(
             note(thought=turn.thought, action=turn.action, argument=turn.argument)
             thoughts.append(turn.thought)
             repaired += turn.repaired
+            if turn.action == "refused":
+                return _made("", thoughts, used, "refused", n, repaired)
             if turn.action == "finish":
                 answer = kind.read(turn.argument, question)
-                return _made(answer, thoughts, used, "answered" if answer else "unparsed", n, repaired)
+                gives_up = kind.name in ("short", "sentence") and declines(turn.argument)
+                said = "abstained" if gives_up else "answered" if answer else "unparsed"
+                return _made("" if gives_up else answer, thoughts, used, said, n, repaired)
             observation = await _observe(turn, question, lm, own, acting, page, used)
             note(observation=observation)
             written += (
@@ -148,7 +153,7 @@ class _Turn:
 
     thought: str
     action: str
-    """search, lookup, finish, or none."""
+    """search, lookup, finish, none, or refused."""
     argument: str
     repaired: bool
     """Whether the action had to be asked for."""
@@ -156,15 +161,15 @@ class _Turn:
 
 async def _turn(question: Question, lm: LM, asking: Asking, acting: Acting, written: str, n: int) -> _Turn:
     """Thought and action; the action is asked for once more where it cannot be read."""
-    shots = [Exchange(kinds.shown(d.question), trajectory(d)) for d in asking.demonstrations]
+    shots = [Exchange(kinds.shown(d.question, context=asking.context), trajectory(d)) for d in asking.demonstrations]
+    given = kinds.shown(question, context=asking.context)
 
-    async def ask(begun: str) -> str:
-        put = prompt(lm, TASK, shots, kinds.shown(question), "Thought 1:", begun, chat=asking.chat)
+    async def ask(begun: str) -> str | None:
+        put = prompt(lm, TASK, shots, given, "Thought 1:", begun, chat=asking.chat)
         (came,) = await draw(lm, put, max_tokens=acting.turn_tokens, stop=("\nObservation",), seed=asking.seed)
-        refused = came.finish in ("refusal", "filter")
-        return "" if refused else _OBSERVED.split(came.text.lstrip())[0]
+        return None if came.finish in ("refusal", "filter") else _OBSERVED.split(came.text.lstrip())[0]
 
-    text = await ask(written.rstrip(" "))
+    text = await ask(written.rstrip(" ")) or ""  # of a refusal nothing is a thought; the action is asked for once
     label = _LABEL.search(text)
     thought = _THOUGHT.sub("", text[: label.start()] if label else text, count=1).strip()
     found = _ACTION.match(_first_line(text[label.end() :])) if label else None
@@ -172,6 +177,8 @@ async def _turn(question: Question, lm: LM, asking: Asking, acting: Acting, writ
         thought = _first_line(thought)
         with step("ask for the action"):
             again = await ask(f"{written}{thought}\nAction {n}:")
+        if again is None:
+            return _Turn(one_line(thought), "refused", "", True)
         found = _ACTION.match(_LABEL.sub("", _first_line(again)))
     action, argument = (found[1].lower(), one_line(found[2])) if found else ("none", "")
     return _Turn(one_line(thought), action, argument, repaired)
