@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stem", choices=("none", "english"), help="reduce English words to stems (default none; fixed in an index)"
     )
-    parser.add_argument("--encoding", default="utf-8", metavar="NAME", help="of text files (default utf-8)")
+    parser.add_argument("--encoding", default="utf-8", metavar="NAME", help="of text files that are not UTF-8")
     parser.add_argument(
         "--field",
         action="append",

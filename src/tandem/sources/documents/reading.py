@@ -1,12 +1,12 @@
 """One file into documents: by its name's ending; text, Markdown, HTML, PDF, DOCX, JSONL, source code.
 
-    .txt and unknown endings  text: a document, a passage per run of paragraphs      .md .markdown .rst   with headings
+    .txt and unknown endings  text: a document, a passage per run of paragraphs      .md .markdown .mdx   with headings
     .html .htm .xhtml         a page          .pdf  by pages          .docx  by paragraphs and tables
     .jsonl .ndjson (.gz)      a document a line: `text`, and where present `id`, `title`, `date`, `url`
     .py .pyi                  by classes and functions             other source code: by blank lines
 
-Text is UTF-8, or UTF-16 with its mark, or in the encoding that is named. What this does not do: recognise scanned
-pages, or guess encodings: a wrong guess would be indexed without anybody noticing.
+Text is UTF-8, or in the encoding that the file itself or the user names (`encodings`). What this does not do: recognise
+scanned pages, or guess encodings: a wrong guess would be indexed without anybody noticing.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from tandem.sources.documents.blocks import Block
 from tandem.sources.documents.books import Books
 from tandem.sources.documents.chunking import WORDS, passages
 from tandem.sources.documents.confined import Confined
+from tandem.sources.documents.encodings import UTF_8, Decoded, canonical, declared, decoded
 from tandem.sources.documents.packed import Unreadable
 from tandem.sources.passages.document import About, Document, Unit
 
@@ -46,9 +47,9 @@ _ENDINGS: dict[Kind, str] = {
     ".yml .toml .ini .cfg .cmake .proto .tf .dart .zig .v .sv .asm .f90 .pas .tex .bib .csv .tsv",
 }
 _KIND: dict[str, Kind] = {ending: kind for kind, endings in _ENDINGS.items() for ending in endings.split()}
-_WIDE = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _UNIT: dict[Kind, Unit] = {"pdf": "page", "docx": "paragraph"}
-_CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\b\x1b"))
+_NOT_TEXT: tuple[Kind, ...] = ("pdf", "docx", "jsonl")
+"""Kinds that say themselves how they are encoded."""
 _FIELDS = ("text", "id", "title", "date", "url")
 LONGEST_LINE = 16 << 20
 """Bytes of a JSONL line."""
@@ -60,20 +61,15 @@ class Reading:
 
     words: int = WORDS
     """Words of a passage, about."""
-    encoding: str = "utf-8"
-    """Of text files without a mark."""
+    encoding: str = UTF_8
+    """Of text files that are not UTF-8, and do not say themselves what they are."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """What JSONL fields are called where it is not their name here: `{"text": "body"}`."""
 
     def __post_init__(self) -> None:
         if not 10 <= self.words <= 10_000:
             raise UserError(f"passages of {self.words} words", where="words", remedy="between 10 and 10,000")
-        try:
-            codecs.lookup(self.encoding)
-        except LookupError as e:
-            raise UserError(
-                f"no encoding {self.encoding!r}", where="encoding", remedy="utf-8, latin-1, cp1252 …"
-            ) from e
+        canonical(self.encoding)
         if strange := [role for role in self.fields if role not in _FIELDS]:
             raise UserError(f"no field {strange[0]!r} is asked for", where="fields", remedy=", ".join(_FIELDS))
 
@@ -95,7 +91,10 @@ def documents(path: Path, kind: Kind, reading: Reading, books: Books, confined: 
     if kind in ("pdf", "docx"):
         title, date, found = confined.read(kind, data)
     else:
-        text = _decoded(data, path, reading, books)
+        read = _decoded(data, kind, reading)
+        text = read.text
+        if read.repaired:
+            books.repaired.add(f"bytes that are not {read.encoding} replaced", str(path))
         if kind == "html":
             title, date, found = confined.read(kind, text.encode("utf-8", "replace"))
         elif kind == "markdown":
@@ -117,21 +116,10 @@ def _whole(path: Path) -> str:
     return os.path.realpath(path)
 
 
-def _decoded(data: bytes, path: Path, reading: Reading, books: Books) -> str:
+def _decoded(data: bytes, kind: Kind, reading: Reading) -> Decoded:
     """The text of a file's bytes. Raises Unreadable for what is no text, or in another encoding."""
-    if wide := next((name for mark, name in _WIDE.items() if data.startswith(mark)), None):
-        return data.decode(wide, "replace")
-    if len(data) - len(data.translate(None, _CONTROL)) > len(data) // 100:
-        raise Unreadable("binary")
-    try:
-        return data.removeprefix(codecs.BOM_UTF8).decode(reading.encoding)
-    except UnicodeDecodeError:
-        text = data.decode(reading.encoding, "replace")
-        if text.count("\ufffd") > len(text) // 1000:
-            remedy = "name its encoding with --encoding" if reading.encoding == "utf-8" else "of another encoding"
-            raise Unreadable(f"not {reading.encoding} ({remedy})") from None
-        books.repaired.add(f"bytes that are not {reading.encoding} replaced", str(path))
-        return text
+    own = declared(data) if kind == "html" else ""
+    return decoded(data, [own, canonical(reading.encoding)])
 
 
 def _records(path: Path, reading: Reading, books: Books) -> Iterator[Document]:
@@ -199,8 +187,9 @@ def _lines(file: BinaryIO, path: Path, books: Books) -> Iterator[tuple[int, byte
 
 
 def content_hash(path: Path, reading: Reading, kind: Kind) -> str:
-    """Hash of a file's bytes, its kind and how it is read. Raises OSError."""
-    state = xxhash.xxh3_128(json.dumps([kind, reading.words, reading.encoding, dict(reading.fields)]).encode())
+    """Hash of a file's bytes, its kind and how it is read: of encodings the one it is in. Raises OSError."""
+    fields = dict(reading.fields) if kind == "jsonl" else {}
+    state = xxhash.xxh3_128(json.dumps([kind, reading.words, _used(path, reading, kind), fields]).encode())
     with path.open("rb") as file:
         if kind == "markdown" and file.read(6).removeprefix(codecs.BOM_UTF8).startswith((b"---", b"+++")):
             state.update(b"front matter")  # earlier versions took it for text
@@ -208,3 +197,13 @@ def content_hash(path: Path, reading: Reading, kind: Kind) -> str:
         while part := file.read(1 << 20):
             state.update(part)
     return state.hexdigest()
+
+
+def _used(path: Path, reading: Reading, kind: Kind) -> str:
+    """The encoding that a file is read in, where it may be another than UTF-8."""
+    if kind in _NOT_TEXT or (kind != "html" and canonical(reading.encoding) == UTF_8):
+        return UTF_8
+    try:
+        return _decoded(path.read_bytes(), kind, reading).encoding
+    except Unreadable:
+        return reading.encoding
