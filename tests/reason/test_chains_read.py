@@ -95,6 +95,15 @@ def test_a_chain_without_a_cue_is_asked_once_for_its_answer_alone():
     assert named(record, "repair") == [{"was": "unparsed"}]
 
 
+def test_a_direct_answer_that_holds_none_is_asked_once_for_the_answer_alone():
+    said = "It was in the hills above the river, as everybody knows."
+    lm = model(ends(f"Steps:\n1. {said}\nAnswer:", " SUPPORTS"), ends("\nAnswer:", f" {said}"))
+    record = answered(standard, CLAIM, lm)
+    assert (record.answer.text, record.answer.rationale, len(lm.calls)) == ("SUPPORTS", "", 2)
+    lm = model(ends("\nAnswer:", f" {said}"))
+    assert (answered(standard, CLAIM, lm).answer.outcome, len(lm.calls)) == ("unparsed", 2)
+
+
 def test_a_chain_that_stays_without_an_answer_is_unparsed_and_asked_no_third_time():
     lm = model(sampled(chain(*STEPS)), ends("\nAnswer:", ""))
     record = answered(cot, LAMP, lm)

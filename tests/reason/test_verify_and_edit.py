@@ -76,6 +76,17 @@ def test_a_doubtful_chain_is_checked_step_by_step_and_predicted_again():
     assert record.answer.confidence == 0.0  # no sampled chain said Karo
 
 
+def test_in_the_other_edit_style_the_model_corrects_the_step_with_what_its_check_found():
+    shelf = Shelf(HELD)
+    fixes = [holds(f"Step: {old}\nCorrected:", said=f" {new}") for old, new in ((WROTE, WROTE), (BRELL, KARO))]
+    record, lm = edited(UNSURE, *CHECKS, *fixes, FINAL, sources=[shelf], editing=Editing(style="correct"))
+    assert shelf.asked == ["Who wrote it?", "Where was Mira Tal born?"]
+    assert (record.answer.text, outcomes(record)) == ("Karo", ["confirmed", "edited"])
+    assert not any(prompt.endswith("Finding:") for prompt in prompts(lm))
+    with pytest.raises(UserError, match="no edit style is called 'other'"):
+        Editing(style="other")
+
+
 ROW = "SELECT born_in FROM person WHERE name = 'Mira Tal'"
 
 

@@ -19,18 +19,16 @@ from dataclasses import dataclass, field
 
 from tandem.errors import UserError
 from tandem.metrics.normalise import answer_form
-from tandem.reason.asking import Exchange, one_line
+from tandem.reason.asking import Exchange
 from tandem.reason.chains import Asking, finish, go_on
-from tandem.reason.editing import Edited, Editing, concluded, decided, doubtful, evidence, require, sentence
+from tandem.reason.editing import Edited, Editing, concluded, corrected, doubtful, evidence, require, sentence
 from tandem.reason.kinds import shown
-from tandem.reason.looking_up import passages
 from tandem.reason.plain import self_consistency, voted
 from tandem.together import together
 from tandem.trace import note, step
 from tandem.types import LM, Answer, Question, Source
 
 CHOOSE = "Name the fields of knowledge the question needs, with commas between"
-CORRECT = "Correct the step by the passages. Where they do not bear on it, write it again as it is."
 MOST_STEPS = 8
 """So many steps are checked; what a chain has besides stays as it is."""
 
@@ -100,18 +98,7 @@ async def correct(
         if found.lacking:
             edit = Edited(text, found.lacking)
         else:
-            shots = [
-                Exchange(_step(d.question, f"Passage 1: {w.passage}", w.text), w.checked)
-                for d in asking.demonstrations
-                for w in d.steps
-                if w.passage and w.checked
-            ][: settings.shots]
-            given = _step(question, passages(found.findings), text)
-            edit = decided(
-                await sentence(lm, asking, CORRECT, shots, given, "Corrected:", settings.sentence_tokens),
-                text,
-                found.findings,
-            )
+            edit = await corrected(question, text, found.findings, lm, asking, settings)
         note(edit=edit.text, edited=edit.outcome)
         return edit
 
@@ -150,7 +137,3 @@ def _named(written: str, names: Iterable[str]) -> list[str]:
             found.add(name)
             form = form.replace(f" {answer_form(name)} ", " | ")
     return [name for name in names if name in found]
-
-
-def _step(question: Question, found: str, text: str) -> str:
-    return f"{found}\n{shown(question)}\nStep: {one_line(text)}"

@@ -75,11 +75,15 @@ class Chain:
 
 
 async def direct(question: Question, lm: LM, asking: Asking) -> Chain:
-    """An answer without a chain."""
+    """An answer without a chain; of what holds none, the model is asked once for the answer alone."""
     with step("answer directly"):
         shots = [Exchange(_shown(d.question, asking), d.answer) for d in asking.demonstrations]
         put = prompt(lm, _task(question, chain=False), shots, _shown(question, asking), ANSWER, chat=asking.chat)
-        return _noted(await _completed(question, lm, asking, put, ()))
+        chain, said = await _completed(question, lm, asking, put, ())
+        if chain.outcome == "unparsed" and one_line(said):
+            mended = await _repaired(question, lm, asking, replace(chain, steps=(one_line(said),)))
+            chain = replace(mended, steps=())
+        return _noted(chain)
 
 
 async def sample(question: Question, lm: LM, asking: Asking, samples: int, temperature: float) -> tuple[Chain, ...]:
@@ -105,7 +109,8 @@ async def finish(question: Question, lm: LM, asking: Asking, steps: Sequence[str
     """The answer that follows from given steps: the chain's prompt with the steps already written."""
     with step("finish", given=list(steps)):
         put = _chain_prompt(question, lm, asking, f"{_numbered(steps)}\n{ANSWER}")
-        return _noted(replace(await _completed(question, lm, asking, put, tuple(steps)), logprob=None))
+        chain, _ = await _completed(question, lm, asking, put, tuple(steps))
+        return _noted(replace(chain, logprob=None))
 
 
 async def go_on(question: Question, lm: LM, asking: Asking, steps: Sequence[str]) -> tuple[str, ...]:
@@ -210,18 +215,20 @@ def _shown(question: Question, asking: Asking) -> str:
     return kinds.shown(question, context=asking.context)
 
 
-async def _completed(question: Question, lm: LM, asking: Asking, put: Prompt, steps: tuple[str, ...]) -> Chain:
-    """The answer alone, after the cue."""
+async def _completed(
+    question: Question, lm: LM, asking: Asking, put: Prompt, steps: tuple[str, ...]
+) -> tuple[Chain, str]:
+    """The answer alone, after the cue, and all that was written."""
     most = asking.answer_tokens * (SENTENCE if kinds.of(question).name == "sentence" else 1)
     repeats = is_chat(put) and not lm.abilities.prefill and bool(steps)  # such a model may write its steps again
     most += asking.max_tokens if repeats else 0
     (came,) = await draw(lm, put, max_tokens=most, stop=_stops(put, question, "\n"), seed=asking.seed)
     if came.finish in _REFUSED:
-        return Chain(steps, "", "refused", _mean(came))
+        return Chain(steps, "", "refused", _mean(came)), ""
     at = cue.end() if (cue := _cue(came.text)) else 0  # who cannot be prefilled writes the cue again
     if repeats and cue is None and (again := split_steps(came.text)) and _same_steps(again[0], steps[0]):
-        return Chain(steps, "", _ending(came), _mean(came))  # the steps again, and no answer behind them
-    return _answered(steps, came, came.text[at:], at, question)
+        return Chain(steps, "", _ending(came), _mean(came)), came.text  # the steps again, and no answer behind them
+    return _answered(steps, came, came.text[at:], at, question), came.text
 
 
 def _same_steps(one: str, other: str) -> bool:

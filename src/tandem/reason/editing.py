@@ -9,21 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 from tandem.errors import Unsupported, UserError
 from tandem.metrics.normalise import answer_form
 from tandem.reason import kinds
 from tandem.reason.agreement import Gate, Vote
-from tandem.reason.asking import Exchange, draw, is_chat, prompt
+from tandem.reason.asking import Exchange, draw, is_chat, one_line, prompt
 from tandem.reason.chains import Asking, Chain
 from tandem.reason.declining import declines
-from tandem.reason.looking_up import Evidence, QueryWriter, Target, look_up
+from tandem.reason.looking_up import Evidence, QueryWriter, Target, look_up, passages
 from tandem.reason.plain import says_confident, voted
 from tandem.reason.queries import Prompted
 from tandem.trace import note, step
 from tandem.types import LM, Answer, Finding, Question, Source
 
+Style: TypeAlias = Literal["replace", "correct"]
+CORRECT = "Correct the step by the passages. Where they do not bear on it, write it again as it is."
 _WORD = re.compile(r"[^\W_]+")
 _QUERY = re.compile(r"\bselect\b.*(?:\bfrom\b|\{)", re.IGNORECASE | re.DOTALL)
 _NO_SENTENCE = frozenset({"", "yes", "no", "none", "nothing"})
@@ -48,6 +50,8 @@ class Editing:
     """Findings asked of each source."""
     target: Target = "question"
     """What findings are ranked against."""
+    style: Style = "replace"
+    """How Verify-and-Edit edits a step: `replace` it by what answers its check, as published, or `correct` it."""
     keep_original: bool = True
     """Whether an answer that is no valid one leaves the one before."""
     writer: QueryWriter = field(default_factory=Prompted)
@@ -64,6 +68,8 @@ class Editing:
             raise UserError(f"cannot be {self.temperature:g}", where="temperature", remedy="give 0 or more")
         if self.top < 1 or self.fetch < self.top:
             raise UserError(f"top {self.top} of {self.fetch}", where="top", remedy="give 1 ≤ top ≤ fetch")
+        if self.style not in get_args(Style):
+            raise UserError(f"no edit style is called {self.style!r}", where="style", remedy="known: replace, correct")
         self.gate.limit(self.samples)
 
 
@@ -140,6 +146,25 @@ async def sentence(
     text = came.text.strip()
     line = text.splitlines()[0] if text else ""
     return Line(line.removeprefix(cue).strip(), "cut" if came.finish == "length" and line == text else "whole")
+
+
+async def corrected(
+    question: Question, text: str, found: tuple[Finding, ...], lm: LM, asking: Asking, settings: Editing
+) -> Edited:
+    """The step as the model corrects it with findings before it."""
+    shots = [
+        Exchange(_step(d.question, f"Passage 1: {w.passage}", w.text), w.checked)
+        for d in asking.demonstrations
+        for w in d.steps
+        if w.passage and w.checked
+    ][: settings.shots]
+    given = _step(question, passages(found), text)
+    written = await sentence(lm, asking, CORRECT, shots, given, "Corrected:", settings.sentence_tokens)
+    return decided(written, text, found)
+
+
+def _step(question: Question, found: str, text: str) -> str:
+    return f"{found}\n{kinds.shown(question)}\nStep: {one_line(text)}"
 
 
 def decided(written: Line, before: str, findings: tuple[Finding, ...]) -> Edited:

@@ -2,7 +2,7 @@
 
 `fixed` and `broken` count where a method had an answer before it looked things up: wrong before and right now, and
 the other way round. AUC is the mean accuracy over coverage (Zhao et al. 2023), with the answer's log-probability as the
-score where every answer has one, else the method's confidence; answers without a score come last.
+score where most answers have one, else the method's confidence; answers without a score come last.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@
         step     ← the question's answer from the findings, as a sentence
     answer ← the prompt with the edited chain already written
 
-No call edits: the answer *replaces* the step. What stays here as published is the order and the prompts' parts; what
-differs is told in `editing` (when an edit counts) and `agreement` (which gate has which unit).
+No call edits: the answer *replaces* the step (`style="correct"` has the model correct it instead, as Chain-of-Knowledge
+does). What stays here as published is the order and the prompts' parts; what differs is told in `editing` (when an edit
+counts) and `agreement` (which gate has which unit).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 
 from tandem.reason.asking import Exchange, one_line
 from tandem.reason.chains import Asking, finish
-from tandem.reason.editing import Edited, Editing, concluded, decided, doubtful, evidence, require, sentence
+from tandem.reason.editing import Edited, Editing, concluded, corrected, decided, doubtful, evidence, require, sentence
 from tandem.reason.kinds import options, shown
 from tandem.reason.looking_up import passages
 from tandem.reason.plain import self_consistency, voted
@@ -58,6 +59,8 @@ async def verify(
         found = await evidence(check, question, lm, sources, settings, check=check, sentence=text)
         if found.lacking:
             edit = Edited(text, found.lacking)
+        elif settings.style == "correct":
+            edit = await corrected(question, text, found.findings, lm, asking, settings)
         else:
             shots = [
                 Exchange(_check(asked, f"Passage 1: {w.passage}", w.question), w.checked)
