@@ -48,6 +48,18 @@ def test_names_of_a_graph_in_a_file_are_linked_for_the_model_that_writes(
     assert "x: Karo" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("files", ["facts.ttl", "facts.ttl,more.ttl"])
+def test_names_of_a_graph_that_a_file_of_sources_names_are_linked_also_on_record(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], files: str
+) -> None:
+    (tmp_path / "more.ttl").write_text("<http://x.example/Q3> <http://x.example/P1> <http://x.example/Q2> .")
+    (tmp_path / "sources.toml").write_text(f'[source.graph]\naddress = "sparql:{files}"\n')
+    writer = rules(tmp_path / "writer.toml", ("Names: Mira Tal = <http://x.example/Q1>\nSPARQL:", f" {QUERY}"))
+    asked = [*command[: command.index("--source")], "--sources", str(tmp_path / "sources.toml")]
+    assert main([*asked, "--query-model", f"sparql=scripted:{writer}", "--store", str(tmp_path / "answers.db")]) == 0
+    assert "x: Karo" in capsys.readouterr().out
+
+
 def test_names_out_of_a_table_take_the_place_of_the_graphs_own(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -142,6 +142,7 @@ async def _answer(options: argparse.Namespace, questions: list[Question], severa
     from tandem.cli import answering
     from tandem.lm.budget import Budget
     from tandem.reason.methods import WITH_SOURCES, named
+    from tandem.sources.opening import opened_first
 
     answering.settings(options)  # what is wrong with the options is told before anything is opened
     query_models.named(options)
@@ -150,10 +151,11 @@ async def _answer(options: argparse.Namespace, questions: list[Question], severa
     budget = Budget(options.budget_money, options.budget_tokens, options.budget_calls, options.budget_seconds)
     async with answering.opened(options, store) as sources, AsyncExitStack() as models:
         settings = answering.settings(options, sources.domains)
-        if writer := await query_models.writer(options, store, budget, models):
-            settings = replace(settings, writer=writer)
         if options.method in WITH_SOURCES:
             answering.check(questions, sources)
+            await opened_first(sources)
+        if writer := await query_models.writer(options, store, budget, models, sources):
+            settings = replace(settings, writer=writer)
         method = named(options.method, asking, settings)
         async with _model(options, store, budget) as model:
             if several:

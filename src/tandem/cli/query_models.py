@@ -94,9 +94,16 @@ def told(options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def writer(
-    options: argparse.Namespace, store: Store | None, budget: Budget, opened: AsyncExitStack
+    options: argparse.Namespace,
+    store: Store | None,
+    budget: Budget,
+    opened: AsyncExitStack,
+    sources: Sequence[Source] = (),
 ) -> QueryWriter | None:
-    """The writer that the options ask for; the models close with `opened`. None: the answering model writes."""
+    """The writer that the options ask for; the models close with `opened`. None: the answering model writes.
+
+    `sources` are those that will be asked: names of things come from the graphs among them.
+    """
     models = named(options)
     if not models:
         if options.query_names:
@@ -122,25 +129,22 @@ async def writer(
     return QueryModel(
         {language: by_address[address] for language, (address, _) in models.items()},
         {language: parts for language, (_, parts) in models.items() if parts is not None},
-        link=await _linking(options) if "sparql" in models else None,
+        link=await _linking(options, sources) if "sparql" in models else None,
     )
 
 
-async def _linking(options: argparse.Namespace) -> Any:
-    """Names of things: from the table that is given, else from the labels of graphs in files."""
+async def _linking(options: argparse.Namespace, sources: Sequence[Source]) -> Any:
+    """Names of things: from the table that is given, else from the labels of the graphs in files among the sources."""
     from tandem.sources.entities import Linker
+    from tandem.sources.recorded import behind
     from tandem.sources.sparql import GraphFile
 
     table = Linker.read(options.query_names) if options.query_names else None
     own: dict[str, Linker] = {}
-    for address in options.source if table is None else ():
-        kind, _, path = address.partition(":")
-        if kind == "sparql" and Path(path).exists():
-            graph = GraphFile(path)
-            try:
-                own[graph.name] = await Linker.of_graph(graph)
-            finally:
-                await graph.close()
+    for source in sources if table is None else ():
+        graph = behind(source)
+        if isinstance(graph, GraphFile):
+            own[source.name] = await Linker.of_graph(graph)
 
     async def link(need: str, source: Source) -> list[tuple[str, str]]:
         linker = table or own.get(source.name)

@@ -120,7 +120,8 @@ class Recorded:
         """`part` tells a question's own part of a source from the others."""
         self.name = source.name
         self.language: Literal["text", "sparql", "sql"] = source.language
-        self._source = source
+        self.source = source
+        """The one that is asked."""
         self._recorder = recorder
         self._part = part
         self._key = recorded_name(source)
@@ -129,13 +130,13 @@ class Recorded:
     @property
     def identity(self) -> str:
         """The source's own."""
-        return identity_of(self._source)
+        return identity_of(self.source)
 
     def describe(self) -> Schema:
         """What it holds; recorded, too, since queries are written by it. For callers outside of an event loop."""
 
         def ask() -> dict[str, Any]:
-            return as_json.of_schema(self._source.describe())
+            return as_json.of_schema(self.source.describe())
 
         body = schema_body(self.language, self._part)
         return self._description.known_or(lambda: as_json.to_schema(self._recorder.once_now(self._key, body, ask)))
@@ -146,30 +147,35 @@ class Recorded:
 
     async def _described(self) -> Schema:
         async def ask() -> dict[str, Any]:
-            return as_json.of_schema(await described(self._source))
+            return as_json.of_schema(await described(self.source))
 
         body = schema_body(self.language, self._part)
         return as_json.to_schema(await self._recorder.once(self._key, body, ask, failures=False))
 
     def about(self, question: Question) -> Source:
         """The recorded part that belongs to one question, or itself."""
-        part = self._source.about(question)
-        return self if part is self._source else Recorded(part, self._recorder, part=part_of(question))
+        part = self.source.about(question)
+        return self if part is self.source else Recorded(part, self._recorder, part=part_of(question))
 
     async def look_up(self, query: str, limit: int) -> Result:
         """At most `limit` findings, asked for once and for all."""
 
         async def ask() -> dict[str, Any]:
-            return as_json.of_result(await self._source.look_up(query, limit))
+            return as_json.of_result(await self.source.look_up(query, limit))
 
         body = lookup_body(self.language, self._part, query, limit)
         return as_json.to_result(await self._recorder.once(self._key, body, ask))
 
     async def close(self) -> None:
         """Close the source, where it holds something open."""
-        closing = self._source.close() if hasattr(self._source, "close") else None
+        closing = self.source.close() if hasattr(self.source, "close") else None
         if inspect.isawaitable(closing):
             await closing
+
+
+def behind(source: Source) -> Source:
+    """The source that is asked where this one is recorded; else itself."""
+    return source.source if isinstance(source, Recorded) else source
 
 
 def identity_of(source: Source) -> str:
