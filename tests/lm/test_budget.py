@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tandem.errors import BudgetSpent, UserError
-from tandem.lm.budget import Budget, Cost, Prices
+from tandem.lm.budget import Budget, Cost, Prices, accounting
 from tandem.types import Usage
 
 
@@ -205,3 +205,23 @@ def test_prices_are_per_million_tokens_and_cached_ones_are_cheaper():
 def test_negative_prices_and_limits_are_refused(make):
     with pytest.raises(UserError, match="cannot be"):
         make()
+
+
+def test_an_account_holds_the_charges_of_calls_made_inside_it_and_in_tasks_begun_there():
+    async def call(budget, worst, actual):
+        (await budget.reserve(Cost(tokens=worst, calls=1))).settle(Cost(tokens=actual, calls=1))
+
+    async def work(budget, n):
+        with accounting() as account:
+            await asyncio.gather(*(call(budget, 40, n) for _ in range(3)))
+        await call(budget, 40, 1)
+        return account
+
+    async def main():
+        budget = Budget(tokens=110)  # two fit beside each other: others are granted from whoever settles
+        accounts = await asyncio.gather(work(budget, 5), work(budget, 10))
+        assert [account.spent for account in accounts] == [Cost(0, 15, 3), Cost(0, 30, 3)]
+        assert [account.spare.tokens for account in accounts] == [35, 30]
+        assert budget.spent == Cost(0, 47, 8)
+
+    run(main())

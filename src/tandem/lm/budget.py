@@ -4,6 +4,8 @@ Shared by all models of a run, from any thread or event loop. A call that does n
 been settled, waits in line; one that cannot fit any more raises `BudgetSpent`, and nothing was sent. So what is spent
 never passes a limit, as long as no call costs more than its worst case.
 
+What some work takes of what is shared is told by `accounting`: the calls made inside it stand in its account.
+
 What this does not do: end calls that are under way when the seconds are over, or remember what earlier processes spent
 (recorded answers cost nothing again). Rejected: raising as soon as what is set aside reaches the limit; a hundred calls
 at once set aside far more than they cost.
@@ -17,6 +19,8 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from tandem.errors import BudgetSpent, UserError
@@ -66,13 +70,48 @@ class Cost:
     def __sub__(self, other: Cost) -> Cost:
         return Cost(self.money - other.money, self.tokens - other.tokens, self.calls - other.calls)
 
+    def most(self, other: Cost) -> Cost:
+        """The larger amount of each."""
+        return Cost(max(self.money, other.money), max(self.tokens, other.tokens), max(self.calls, other.calls))
+
+
+@dataclass
+class Account:
+    """What one piece of work was charged, among others that share its budget; recorded answers are no charge."""
+
+    spent: Cost = Cost()
+    """Charged for its calls so far; a call that it only joined is charged to who made it."""
+    spare: Cost = Cost()
+    """The most that one call had set aside and did not take: room that its like needs beside what it takes."""
+
+    def charge(self, worst: Cost, actual: Cost) -> None:
+        """A call has ended."""
+        self.spent += actual
+        self.spare = self.spare.most(worst - actual)
+
+
+_account: ContextVar[Account | None] = ContextVar("account that calls are charged to", default=None)
+
+
+@contextlib.contextmanager
+def accounting() -> Iterator[Account]:
+    """Gives an account of the calls that are made inside, by tasks begun there, too."""
+    account = Account()
+    before = _account.set(account)
+    try:
+        yield account
+    finally:
+        _account.reset(before)
+
 
 class Reservation:
     """An amount set aside for one call. The first of `settle` and `release` counts."""
 
-    def __init__(self, budget: Budget, worst: Cost) -> None:
+    def __init__(self, budget: Budget, worst: Cost, account: Account | None = None) -> None:
         self.worst = worst
         """What was set aside."""
+        self.account = account
+        """What it is charged to, beside the budget."""
         self._budget = budget
         self._open = True
 
@@ -111,6 +150,18 @@ class Budget:
         self._lock = threading.Lock()
 
     @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return any(limit is not None for limit in (self.money, self.tokens, self.calls, self.seconds))
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until nothing is sent any more; None where seconds are not limited."""
+        if self.seconds is None:
+            return None
+        return self.seconds - (0.0 if self._began is None else time.monotonic() - self._began)
+
+    @property
     def counts_tokens(self) -> bool:
         """Whether the worst case of a call has to be known in tokens."""
         return self.money is not None or self.tokens is not None
@@ -125,10 +176,11 @@ class Budget:
                 self._began = time.monotonic()
             if problem := self._problem(worst):
                 raise problem
+            account = _account.get()
             if not self._waiting and self._fits(worst):
-                return self._grant(worst)
+                return self._grant(worst, account)
             loop = asyncio.get_running_loop()
-            waiter = _Waiter(worst, loop, loop.create_future())
+            waiter = _Waiter(worst, account, loop, loop.create_future())
             self._waiting.append(waiter)
         try:
             return await waiter.done
@@ -148,6 +200,8 @@ class Budget:
             self._under_way -= 1
             self.reserved = self.reserved - reservation.worst if self._under_way else Cost()
             self.spent += actual
+            if reservation.account is not None:
+                reservation.account.charge(reservation.worst, actual)
         self._admit()
 
     def _admit(self) -> None:
@@ -159,7 +213,7 @@ class Budget:
                 if problem := self._problem(head.worst):
                     woken.append((head, problem))
                 elif self._fits(head.worst):
-                    woken.append((head, self._grant(head.worst)))
+                    woken.append((head, self._grant(head.worst, head.account)))
                 else:
                     break
                 self._waiting.popleft()
@@ -170,18 +224,18 @@ class Budget:
                 if isinstance(outcome, Reservation):
                     outcome.release()
 
-    def _grant(self, worst: Cost) -> Reservation:
+    def _grant(self, worst: Cost, account: Account | None) -> Reservation:
         self.reserved += worst
         self._under_way += 1
-        return Reservation(self, worst)
+        return Reservation(self, worst, account)
 
     def _fits(self, worst: Cost) -> bool:
         """Whether there is room beside what is under way."""
-        spent, reserved = self.spent, self.reserved
+        wanted = self.spent + self.reserved + worst
         return (
-            _within(spent.money + reserved.money + worst.money, self.money)
-            and _within(spent.tokens + reserved.tokens + worst.tokens, self.tokens)
-            and _within(spent.calls + reserved.calls + worst.calls, self.calls)
+            _within(wanted.money, self.money)
+            and _within(wanted.tokens, self.tokens)
+            and _within(wanted.calls, self.calls)
         )
 
     def _problem(self, worst: Cost) -> BudgetSpent | None:
@@ -215,6 +269,7 @@ def _within(amount: float, limit: float | None) -> bool:
 @dataclass(eq=False)
 class _Waiter:
     worst: Cost
+    account: Account | None
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[Reservation]
 

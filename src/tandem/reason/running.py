@@ -1,9 +1,9 @@
 """Many questions with one method: concurrent, traced, every outcome counted, and one record for each.
 
 A question whose call fails for good is an outcome of its own (`failed`), counted neither right nor wrong, and holds
-nobody up; a spent budget leaves the rest unasked. What was asked is in the stores of the model and the sources, so the
-same run goes on where it stopped: nothing recorded is asked again. What this does not do: score (`figures` does), or
-know a method by name.
+nobody up; a spent budget leaves the rest unasked, and while it lasts no more questions begin than it covers
+(`admission`). What was asked is in the stores of the model and the sources, so the same run goes on where it stopped:
+nothing recorded is asked again. What this does not do: score (`figures` does), or know a method by name.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from tandem.errors import BudgetSpent, CallFailed, Unsupported
 from tandem.metrics.answers import token_f1
 from tandem.reason import kinds
+from tandem.reason.admission import Admission
 from tandem.reason.watched import Watched
 from tandem.together import each
 from tandem.trace import Step, note, tracing
@@ -138,9 +139,12 @@ async def answer_all(
     no failure of a call.
     """
     progress = progress if progress is not None else Progress()
+    admission = Admission(getattr(lm, "budget", None))
 
     async def asked(question: Question) -> Record:
-        record = await one(question, method, lm, sources, name=name)
+        async with admission.admitted() as begun:
+            record = await one(question, method, lm, sources, name=name)
+            begun.finished = record.answer.outcome not in LACKING
         error = record.answer.facts.get("kind")
         if error in SET_UP and progress.done == progress.failures:
             told = record.answer.facts
