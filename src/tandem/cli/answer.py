@@ -29,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--method", default="verify-and-edit", metavar="NAME", help="how to answer; see below (verify-and-edit)")
     add("--source", action="append", default=[], metavar="ADDRESS", help="where to look things up; repeatable")
     add("--sources", type=Path, metavar="FILE", help="sources and fields of knowledge as TOML (docs/sources.md)")
+    add("--encoder", metavar="MODEL", help="of --source passages:DIR that was indexed with one: search by meaning, too")
     add("--out", type=Path, metavar="DIR", help="run folder for a file of questions")
     add("--limit", type=int, metavar="N", help="the first N questions only")
     add("--explain", action="store_true", help="show samples, votes, gate, queries, findings and edits")
@@ -153,6 +154,7 @@ async def _answer(options: argparse.Namespace, questions: list[Question], severa
         settings = answering.settings(options, sources.domains)
         if options.method in WITH_SOURCES:
             answering.check(questions, sources)
+            answering.tell_unused(sources)
             await opened_first(sources)
         if writer := await query_models.writer(options, store, budget, models, sources):
             settings = replace(settings, writer=writer)

@@ -17,7 +17,7 @@ from tandem.reason.methods import Settings
 from tandem.reason.running import ANSWERED
 from tandem.reason.running import one as answer_one
 from tandem.sources import addresses
-from tandem.sources.recorded import Recorder
+from tandem.sources.recorded import Recorder, behind
 from tandem.sources.registry import Registry
 
 if TYPE_CHECKING:
@@ -65,8 +65,28 @@ class Sources(Sequence["Source"]):
 def opened(options: argparse.Namespace, store: Store | None) -> Sources:
     """The sources that were named; their look-ups are recorded beside the model's answers."""
     recorder = Recorder(store, retry_failed=options.retry_failed)
+    if options.encoder and not any(map(_is_index, options.source)):
+        remedy = 'in a sources.toml write encoder = "…" with the source (docs/sources.md)'
+        raise UserError("is for --source passages:DIR", where="--encoder", remedy=remedy)
     registry = Registry.read(options.sources, recorder=recorder) if options.sources else None
-    return Sources([addresses.open(address, recorder=recorder) for address in options.source], registry)
+    own = [addresses.open(a, recorder=recorder, settings=_encoder(options, a)) for a in options.source]
+    return Sources(own, registry)
+
+
+def _is_index(address: str) -> bool:
+    return address.strip().startswith("passages:")
+
+
+def _encoder(options: argparse.Namespace, address: str) -> dict[str, str]:
+    return {"encoder": options.encoder} if options.encoder and _is_index(address) else {}
+
+
+def tell_unused(sources: Sequence[Source]) -> None:
+    """Say of an index that its vectors are not used."""
+    for source in sources:
+        if getattr(behind(source), "unused", False):
+            way = '--encoder MODEL, or in a sources.toml encoder = "…" (or by = "words"), says what is wanted'
+            print(f"note: {source.name} holds vectors and is searched by words only; {way}", file=sys.stderr)
 
 
 def check(questions: Sequence[Question], sources: Sequence[Source]) -> None:

@@ -76,6 +76,9 @@ def _search(options: argparse.Namespace) -> int:
     if len(options.paths) != 1 or options.limit < 1:
         raise UserError("one index is searched, for one passage at least", where="tandem index --search")
     index = Index(options.paths[0], _embedder(options))
+    if index.unused and options.by is None:
+        note = "the index holds vectors and is searched by words only; --encoder MODEL searches by meaning, too"
+        print(f"note: {note}", file=sys.stderr)
     hits = index.search(options.search, options.limit, by=options.by)
     for hit in hits:
         heading = f" › {hit.passage.heading}" if hit.passage.heading else ""

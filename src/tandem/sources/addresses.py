@@ -1,24 +1,29 @@
 """An address in, a source out: `open("web:brave")`, `open("sql:people.csv", recorder=Recorder(store))`.
 
-Nothing is asked, and no file is read but flashcards and tables of names; libraries are imported for the kind of address
-that needs them and no other. What this does not do: hold sources. Two calls with one address make two.
+Nothing is asked, and no file is read but flashcards, tables of names and encoders; libraries are imported for the kind
+of address that needs them and no other. What this does not do: hold sources. Two calls with one address make two, which
+share an encoder.
 """
 
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tandem.errors import UserError
 from tandem.sources import urls
 from tandem.sources.recorded import Recorded, Recorder
 from tandem.types import Source
+
+if TYPE_CHECKING:
+    from tandem.sources.passages.dense import SentenceTransformer
 
 FORMS = {
     "passages:DIR": "an index made by `tandem index`",
@@ -37,7 +42,7 @@ CONTACT = "TANDEM_CONTACT"
 """The environment variable that holds whom a polite program names."""
 
 SETTINGS: dict[str, dict[str, tuple[type, ...]]] = {
-    "passages": {},
+    "passages": {"encoder": (str,), "by": (str,)},
     "dataset": {"seed": (int,)},
     "flashcards": {},
     "sparql": {"contact": (str,), "labels": (str,), "predicates": (dict,), "seconds": (int, float)},
@@ -120,8 +125,17 @@ class _Around:
 def _passages(rest: str, settings: dict[str, Any], around: _Around) -> Source:
     from tandem.sources.passages import Passages
 
-    folder = around.file(rest)
-    return Passages(folder, name=around.name or f"passages:{folder.name}")
+    folder, by, encoder = around.file(rest), settings.get("by"), settings.get("encoder", "")
+    beside = around.beside / Path(encoder).expanduser()
+    embedder = _encoder(str(beside) if beside.exists() else encoder) if encoder and by != "words" else None
+    return Passages(folder, name=around.name or f"passages:{folder.name}", embedder=embedder, by=by)
+
+
+@functools.cache
+def _encoder(model: str) -> SentenceTransformer:
+    from tandem.sources.passages.dense import SentenceTransformer
+
+    return SentenceTransformer(model)
 
 
 def _dataset(rest: str, settings: dict[str, Any], around: _Around) -> Source:
@@ -234,10 +248,13 @@ def check(given: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], where
     told = given.get("predicates", {})
     if "seconds" in given and not given["seconds"] > 0:
         raise UserError(f"seconds cannot be {given['seconds']:g}", where=where, remedy="give a number above 0")
+    if (by := given.get("by", "words")) not in _BY:
+        raise UserError(f"by cannot be {by!r}", where=where, remedy=f"give {', '.join(_BY)}")
     if not all(isinstance(text, str) for text in told.values()):
         raise UserError("predicates have to be described by texts", where=where, remedy='"wdt:P19" = "place of birth"')
 
 
+_BY = ("words", "meaning", "both")
 _TYPES = {
     str: "a text", int: "a whole number", float: "a number", bool: "true or false", dict: "a table", list: "a list"
 }  # fmt: skip

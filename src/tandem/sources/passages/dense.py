@@ -9,6 +9,7 @@ folder). Vectors are stored as 16-bit floats and compared in 32 bits, a stretch 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,7 +40,7 @@ class Embedder(Protocol):
 
 
 class SentenceTransformer:
-    """A sentence-transformers model."""
+    """A sentence-transformers model. Safe for many threads: one encodes at a time."""
 
     def __init__(self, model: str) -> None:
         """`model` is a folder, or a name on the hub. Raises UserError when it cannot be had."""
@@ -58,6 +59,7 @@ class SentenceTransformer:
         for name, weights in sorted(self._model.state_dict().items()):
             state.update(name.encode())
             state.update(weights.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        self._encoding = threading.Lock()
         self.name = f"{Path(model).name}@{state.hexdigest()}"  # not the path: another model may lie there one day
         self.width = self._encode(self._model.encode_query, ["width"]).shape[1]
 
@@ -66,7 +68,8 @@ class SentenceTransformer:
         return self._encode(self._model.encode_query if query else self._model.encode_document, texts)
 
     def _encode(self, encode: Callable[..., Any], texts: Sequence[str]) -> F32:
-        return np.asarray(encode(list(texts), convert_to_numpy=True, show_progress_bar=False), np.float32)
+        with self._encoding:
+            return np.asarray(encode(list(texts), convert_to_numpy=True, show_progress_bar=False), np.float32)
 
 
 class Vectors:

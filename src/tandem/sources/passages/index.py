@@ -59,7 +59,8 @@ class Index:
         if embedder is not None and (embedder.name, embedder.width) != (settings.encoder, settings.width):
             held = f"of encoder {settings.encoder!r} ({settings.width})" if settings.encoder else "without vectors"
             problem = f"the index is {held}, not of {embedder.name!r} ({embedder.width})"
-            raise UserError(problem, where=str(folder), remedy="name the encoder it was written with")
+            remedy = "name the encoder it was written with" if settings.encoder else "open it without an encoder"
+            raise UserError(problem, where=str(folder), remedy=remedy)
         self._embedder = embedder
         with examined(self._segments):
             parts = [segment.part() for segment in self._segments]
@@ -79,6 +80,11 @@ class Index:
     def by(self) -> By:
         """How it is searched unless told otherwise: by both where vectors and their encoder are there."""
         return "both" if self._embedder is not None else "words"
+
+    @property
+    def unused(self) -> bool:
+        """Whether it holds vectors that no search can use, for want of their encoder."""
+        return bool(self.header.settings.encoder) and self._embedder is None
 
     def search(self, query: str, most: int, *, by: By | None = None) -> list[Hit]:
         """The best passages for a query, best first; none that shares no word with it, when searched by words."""

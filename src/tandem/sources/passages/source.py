@@ -16,6 +16,11 @@ from tandem.sources.passages.dense import Embedder
 from tandem.sources.passages.index import By, Hit, Index
 from tandem.types import Finding, Question, Result, Schema, Source
 
+_FOUND_BY: dict[By, str] = {
+    "words": "the words they share with a query",
+    "meaning": "their meaning",
+    "both": "words and meaning",
+}
 _TOGETHER = 64
 _THREADS = 2
 
@@ -28,10 +33,15 @@ class Passages:
     def __init__(
         self, folder: Path | str, *, name: str = "passages", embedder: Embedder | None = None, by: By | None = None
     ) -> None:
-        """Raises UserError where there is no such index, or vectors of another encoder."""
+        """Raises UserError where there is no such index, vectors of another encoder, or none to search by meaning."""
         self.name = name
         self.index = Index(folder, embedder)
+        if by in ("meaning", "both") and embedder is None:
+            held = "name it" if self.index.unused else "index the documents with one: tandem index --encoder"
+            raise UserError("there is no encoder to search by meaning", where=str(folder), remedy=held)
         self._by = by or self.index.by
+        self.unused = by is None and self.index.unused
+        """Whether it holds vectors that are not used, and nobody said that they are not to be."""
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="tandem-passages")
         self._waiting: list[tuple[str, int, asyncio.Future[list[Hit]]]] = []
         self._running = 0
@@ -47,7 +57,7 @@ class Passages:
         documents = header.total("documents")
         summary = (
             f"{header.total('passages'):,} passages of {documents:,} document{'s' * (documents != 1)}, "
-            f"found by {'the words they share with a query' if self._by == 'words' else 'words and meaning'}."
+            f"found by {_FOUND_BY[self._by]}."
         )
         return Schema(summary)
 
