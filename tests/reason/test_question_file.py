@@ -109,6 +109,11 @@ def test_all_bad_rows_are_named_at_once(tmp_path):
     assert "and lines 16, 17, 18" in str(raised.value)
 
 
+def test_one_bad_row_that_is_left_over_is_a_line(tmp_path):
+    with pytest.raises(UserError, match=r"\n  and line 11\n"):
+        read(tmp_path, *["{"] * 11)
+
+
 def test_an_id_that_occurs_twice_is_a_bad_row(tmp_path):
     with pytest.raises(UserError, match="line 2: the id 'x' occurs twice"):
         read(tmp_path, {"question": "?", "id": "x"}, {"question": "!", "id": "x"})

@@ -64,7 +64,8 @@ def read(file: Path) -> list[Question]:
             numbers.append(number)
             bad.append(f"line {number}: {e.problem if isinstance(e, UserError) else f'is not JSON ({e})'}")
     if bad:
-        more = f"\n  and lines {', '.join(map(str, numbers[SHOWN:]))}" if len(bad) > SHOWN else ""
+        rest = ", ".join(map(str, numbers[SHOWN:]))
+        more = f"\n  and line{'s' * (len(bad) > SHOWN + 1)} {rest}" if rest else ""
         problem = f"{len(bad)} of {len(bad) + len(found)} rows cannot be used:\n  " + "\n  ".join(bad[:SHOWN]) + more
         raise UserError(problem, where=str(file), remedy="mend or remove these rows (docs/answer.md)")
     if not found:
