@@ -27,10 +27,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tandem.evaluate.code.verdicts import each
+from tandem.evaluate.code.verdicts import AT_ONCE
 from tandem.programs import rows, source
 from tandem.programs.feedback import WORDS
 from tandem.sandbox import Limits, Sandbox, Tests, Verdict
+from tandem.together import each
 
 LIMITS = Limits(cpu=3, wall=9, memory=2 << 30)
 PREAMBLE = (
@@ -289,7 +290,7 @@ async def measure(recorded: list[Recorded]) -> dict[str, dict[str, list[int]]]:
         found[what][why].append(row.id)
 
     async with Sandbox() as sandbox:
-        await each(recorded, one)
+        await each(recorded, one, AT_ONCE)
     return found
 
 

@@ -194,7 +194,6 @@ def table(
     rows: list[tuple[Cell, ...]] = []
     for name, f in found.items():
         apart, edit = differences.get(name), f["editing"]
-        looked = edit["looked at again"]
         rows.append(
             (
                 name,
