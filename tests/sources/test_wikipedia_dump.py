@@ -11,9 +11,10 @@ from itertools import islice
 
 import pytest
 
+from tandem.cli.main import main
 from tandem.errors import Failure, UserError
 from tandem.sources import addresses
-from tandem.sources.passages import Origin, Writer
+from tandem.sources.passages import Index, Origin, Writer
 from tandem.sources.wikipedia_dump import articles, documents, plain
 
 pytest.importorskip("mwparserfromhell", reason="needs the packages of tandem-llm[wikipedia]")
@@ -158,6 +159,75 @@ def test_a_dump_fills_an_index_whose_findings_name_the_revision(tmp_path):
     assert found.text == "It burnt in 1802." and found.title == "Orle mill"
     assert found.place == "https://wiki.example.org/wiki/Orle_mill?oldid=101"
     assert (found.source, found.as_of) == ("passages:wiki.index", "2024-03-05T06:07:08Z")
+
+
+@pytest.fixture
+def typed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        status = main(["index", *arguments])
+        told = capsys.readouterr()
+        return status, told.out, told.err
+
+    return run
+
+
+def test_the_command_indexes_a_dump_and_again_only_when_it_changed(tmp_path, typed):
+    (tmp_path / "wiki.xml.bz2").write_bytes(bz2.compress(WHOLE.encode()))
+    status, out, _ = typed("--wikipedia-dump", "wiki.xml.bz2", "--out", "ix")
+    assert status == 0 and "read               1 files" in out and "documents          2, " in out
+    _, out, _ = typed("--search", "when did it burn in 1802", "ix", "--limit", "1")
+    assert out.startswith("https://wiki.example.org/wiki/Orle_mill?oldid=101  Orle mill  (")
+    assert "unchanged          1 files" in typed("--wikipedia-dump", "wiki.xml.bz2", "--out", "ix")[1]
+    (tmp_path / "wiki.xml.bz2").write_bytes(bz2.compress(dump(page("Vane", 5, "The Vane is dry.")).encode()))
+    assert "1 of them changed" in typed("--wikipedia-dump", str(tmp_path / "wiki.xml.bz2"), "--out", "ix")[1]
+    assert "nothing shares a word" in typed("--search", "burn", "ix")[1]
+
+
+def test_files_and_dumps_of_one_index_leave_each_other_alone(tmp_path, typed):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("The Orm is long.")
+    (tmp_path / "notes" / "wiki.xml").write_text(WHOLE)
+    typed("notes/a.txt", "--wikipedia-dump", "notes/wiki.xml", "--out", "ix")
+    assert len(Index(tmp_path / "ix")) == 7
+    (tmp_path / "notes" / "a.txt").write_text("The Orm is short.")
+    typed("notes/a.txt", "--out", "ix", "--prune")
+    assert len(Index(tmp_path / "ix")) == 7
+    _, out, _ = typed("--search", "flour, or is the Orm short?", "ix")
+    assert "It sold flour." in out and "The Orm is short." in out
+
+
+def test_a_dump_that_is_gone_is_told_and_pruned_when_another_is_indexed(tmp_path, typed):
+    for name, text in (("old", "The Vane is wet."), ("new", "The Vane is dry.")):
+        (tmp_path / f"{name}.xml").write_text(dump(page("Vane", 5, text)))
+    typed("--wikipedia-dump", "old.xml", "--out", "ix")
+    (tmp_path / "old.xml").unlink()
+    assert "still in the index; --prune removes them" in typed("--wikipedia-dump", "new.xml", "--out", "ix")[1]
+    assert len(Index(tmp_path / "ix")) == 2
+    typed("--wikipedia-dump", "new.xml", "--out", "ix", "--prune")
+    assert len(Index(tmp_path / "ix")) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--wikipedia-dump", "none.xml", "--out", "ix"), "no such file"),
+        (("--wikipedia-dump", "empty.xml", "--out", "ix"), "holds no article"),
+        (("--wikipedia-dump", "torn.xml", "--out", "ix"), "breaks off"),
+        (("--out", "ix"), "nothing is named"),
+        (("--search", "x", "--wikipedia-dump", "empty.xml"), "one index is searched"),
+    ],
+)
+def test_a_dump_that_cannot_be_indexed_is_an_error_and_leaves_the_index_as_it_was(tmp_path, typed, arguments, said):
+    (tmp_path / "good.xml").write_text(WHOLE)
+    (tmp_path / "empty.xml").write_text(dump())
+    (tmp_path / "torn.xml").write_text(WHOLE[:-60])
+    typed("--wikipedia-dump", "good.xml", "--out", "ix")
+    before = Index(tmp_path / "ix").identity
+    status, _, err = typed(*arguments)
+    assert status in (1, 2) and said in err
+    assert Index(tmp_path / "ix").identity == before
 
 
 def test_memory_does_not_grow_with_the_dump(tmp_path):

@@ -25,7 +25,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         'Examples: tandem index notes/ papers/*.pdf --out notes.index; tandem index --search "who built the bridge" '
         "notes.index"
     )
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="files, folders, quoted globs; with --search an index")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="files, folders, quoted globs; with --search an index")
+    parser.add_argument(
+        "--wikipedia-dump",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="articles of pages-articles XML (.bz2, .gz), or of DrQA's SQLite or JSON lines; repeatable",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="the index: a new folder, or one that is to be updated")
     parser.add_argument("--search", metavar="QUERY", help="show the passages that fit best, with their places")
     parser.add_argument("--limit", type=int, default=5, metavar="N", help="how many passages to show (default 5)")
@@ -58,6 +65,9 @@ def run(options: argparse.Namespace) -> int:
     if (options.search is None) == (options.out is None):
         remedy = 'index: tandem index FILES --out DIR; search: tandem index --search "…" DIR'
         raise UserError("either --out or --search is needed", where="tandem index", remedy=remedy)
+    if options.search is None and not (options.paths or options.wikipedia_dump):
+        remedy = "name files or folders, or a dump with --wikipedia-dump"
+        raise UserError("nothing is named that could be indexed", where="tandem index", remedy=remedy)
     return _index(options) if options.search is None else _search(options)
 
 
@@ -73,7 +83,7 @@ def _search(options: argparse.Namespace) -> int:
     from tandem.sources.passages.document import from_here
     from tandem.sources.passages.index import Index
 
-    if len(options.paths) != 1 or options.limit < 1:
+    if len(options.paths) != 1 or options.wikipedia_dump or options.limit < 1:
         raise UserError("one index is searched, for one passage at least", where="tandem index --search")
     index = Index(options.paths[0], _embedder(options))
     if index.unused and options.by is None:
@@ -90,7 +100,8 @@ def _search(options: argparse.Namespace) -> int:
 
 
 def _index(options: argparse.Namespace) -> int:
-    from tandem.sources.documents.indexing import index
+    from tandem.sources.documents import dumps
+    from tandem.sources.documents.indexing import Indexed, index
     from tandem.sources.documents.reading import Reading
     from tandem.sources.passages.header import NAME, Settings, read
     from tandem.sources.passages.words import Splitting
@@ -105,7 +116,12 @@ def _index(options: argparse.Namespace) -> int:
     show = _progress(began)
     try:
         with Writer(options.out, settings, _embedder(options)) as writer:
-            done = index(options.paths, writer, reading, largest=largest, prune=options.prune, progress=show)
+            done = Indexed()
+            if options.paths:
+                done = index(options.paths, writer, reading, largest=largest, prune=options.prune, progress=show)
+            if options.wikipedia_dump:
+                files, prune = options.wikipedia_dump, options.prune
+                dumps.add(files, writer, done, words=options.words, prune=prune, progress=show)
             show(done.books, "writing the index", True)
     finally:
         if sys.stderr.isatty():

@@ -198,5 +198,8 @@ def _database(file: Path) -> Iterator[Article]:
         except sqlite3.Error as e:
             remedy = "name DrQA's docs.db, with its table documents(id, text)"
             raise UserError(f"holds no documents ({e})", where=str(file), remedy=remedy) from e
-        for key, text in cast(Iterator[tuple[Any, Any]], found):
-            yield Article(str(key), str(key), str(text or ""), f"{file}#{key}")
+        try:
+            for key, text in cast(Iterator[tuple[Any, Any]], found):
+                yield Article(str(key), str(key), str(text or ""), f"{file}#{key}")
+        except sqlite3.Error as e:
+            raise Failure(f"breaks off ({e})", where=str(file), remedy="copy it again, and compare its sum") from e
