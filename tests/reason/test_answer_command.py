@@ -5,6 +5,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -435,6 +436,71 @@ async def process(url, out):
     return await asyncio.create_subprocess_exec(
         *command(url, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"OPENAI_API_KEY": "k"}
     )
+
+
+async def finished(arguments):
+    """Status, output and messages of a command of its own process, beside a server of this one."""
+    made = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tandem.cli.main", "answer", *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"TANDEM_CONFIG_DIR": "."},
+    )
+    out, err = await made.communicate()
+    return made.returncode, out.decode(), err.decode()
+
+
+def test_tokens_and_money_are_told_in_all_and_of_this_time_and_results_do_not_depend_on_what_is_recorded(place):
+    rows = [{"id": f"q{i}", "question": f"Which town is number {i}.", "answer": "town 0"} for i in range(5)]
+    Path("q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = ("q.jsonl", "--method", "cot-sc", "--samples", "3", "--out", "run", "--model", "priced")
+
+    async def three_times():
+        came = []
+        async with LoopbackServer(served) as server:
+            prices = "prices = { input = 1000.0, output = 2000.0 }"
+            Path("models.toml").write_text(f'[priced]\naddress = "{server.url}/v1"\nmodel = "m"\n{prices}\n')
+            for more in (("--budget-calls", "3"), (), ()):
+                came.append((*await finished([*asked, *more]), Path("run/results.json").read_bytes()))
+        return came
+
+    (status, out, err, part), (_, rest, _, whole), (_, again, _, same) = asyncio.run(three_times())
+    assert status == 1 and "2 of 5 questions were not asked" in err
+    assert "in all: 30 tokens read · 45 written · cost 0.12, recorded answers included\n" in out
+    assert "this time: 3 calls · 75 tokens · cost 0.12\n" in out
+    for said, paid in ((rest, "2 calls · 50 tokens · cost 0.08"), (again, "0 calls · 0 tokens")):
+        assert "in all: 50 tokens read · 75 written · cost 0.2, recorded answers included\n" in said
+        assert f"this time: {paid}\n" in said
+    assert part != whole == same
+    (in_all,) = (table for section in told(Path("run")) for table in section["items"] if table["title"] == "In all")
+    assert dict(zip(in_all["columns"], *in_all["rows"], strict=True)) == {
+        "questions": 5, "tokens read": 50, "tokens written": 75, "cost": "0.2",
+    }  # fmt: skip
+    assert [item["money"] for item in items("run")] == [0.04] * 5
+    assert "prices" in Path("run/report.html").read_text()
+
+
+def test_where_no_model_has_prices_no_cost_is_told(answer):
+    _, out, _ = answer("--method", "cot", "--out", "run", rows=KNOWN)
+    assert "in all: " in out and "this time: 4 calls" in out and "cost" not in out
+    assert all("money" not in item for item in items("run"))
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_interrupted_at_one_question_it_says_that_nothing_is_kept_unless_a_store_is_named(place, kept):
+    Path("rules.toml").write_text('[[rule]]\ndelay = 30.0\nanswers = " x"\n')
+    more = ("--store", "s.db") if kept else ()
+    command = [*(sys.executable, "-m", "tandem.cli.main", "answer", LAMP, "--method", "cot"), *more]
+    with subprocess.Popen(
+        [*command, "--model", "scripted:rules.toml"],
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        threading.Timer(1.5, process.send_signal, [signal.SIGINT]).start()
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert ("what is finished is kept" in err.decode()) is kept
+    assert ("nothing is kept without --store" in err.decode()) is not kept
 
 
 def recorded(path):

@@ -86,6 +86,7 @@ def run(options: argparse.Namespace) -> int:
         remedy = "name one: --source passages:DIR, --source dataset (docs/sources.md), or take --method cot-sc"
         raise UserError(f"{options.method} looks things up, and there is no source", where="--source", remedy=remedy)
     questions, several = _questions(options)
+    options.keeps = several or bool(options.store)
     if several and options.out is None:
         raise UserError("no folder for the results", where="--out", remedy="name a new one, or the one to go on with")
     if several and options.explain:

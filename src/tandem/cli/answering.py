@@ -19,8 +19,10 @@ from tandem.reason.running import one as answer_one
 from tandem.sources import addresses
 from tandem.sources.recorded import Recorder, behind
 from tandem.sources.registry import Registry
+from tandem.text import count
 
 if TYPE_CHECKING:
+    from tandem.lm.budget import Cost
     from tandem.lm.model import Model
     from tandem.store import Store
     from tandem.types import Method, Question, Source
@@ -172,6 +174,12 @@ def asking(options: argparse.Namespace, questions: Sequence[Question]) -> dict[k
     return found
 
 
+def taken(cost: Cost) -> str:
+    """What was charged, in words; money where any was."""
+    words = f"{count(cost.calls)} call{'s' * (cost.calls != 1)} · {count(cost.tokens)} tokens"
+    return words + (f" · cost {cost.money:.4g}" if cost.money else "")
+
+
 # ── One question ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -192,6 +200,8 @@ async def one(
             print(f"note: a source did not answer: {what} ({n} of {record.source_outcomes.total()})", file=sys.stderr)
     if kept := answer.facts.get("kept"):
         print(f"note: the answer from before looking things up stays: {kept}", file=sys.stderr)
+    if sys.stderr.isatty() and model.budget:
+        print(f"· {taken(model.budget.spent)}", file=sys.stderr)
     if answer.text:
         return 0
     unread = "the model's text holds no answer that could be read"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tandem.cli import query_models
+from tandem.cli import answering, query_models
 from tandem.errors import UserError
 from tandem.reason import figures, kinds
 from tandem.reason.calibrated import fitted, uncalibrated
@@ -48,7 +48,7 @@ async def run(
     progress = Progress()
     with Run(options.out, write({"answer": facts})) as folder:
         folder.event("questions begin", n=len(questions))
-        watch = asyncio.create_task(_show(progress, len(questions)))
+        watch = asyncio.create_task(_show(progress, len(questions), model))
         try:
             concurrent = {"concurrent": options.concurrency} if options.concurrency else {}
             records = await answer_all(
@@ -60,7 +60,7 @@ async def run(
         gaps = progress.failures or progress.look_ups_failed or progress.not_asked
         folder.event("questions end", asked=len(asked), failed=progress.failures, complete=not gaps)
         told = _write(folder, options, facts, asked, _missing(records, progress))
-    return _tell(options, told, records, progress)
+    return _tell(options, told, records, progress, model)
 
 
 def _facts(
@@ -107,11 +107,12 @@ def _first(options: argparse.Namespace, known: int) -> int:
     return int(options.fit) if options.fit else max(1, round(known * FIT))
 
 
-async def _show(progress: Progress, total: int) -> None:
+async def _show(progress: Progress, total: int, model: Model) -> None:
     """A line now and then, on a terminal a live one."""
     import asyncio
     import time
 
+    from tandem.cli.asking import columns
     from tandem.cli.counting import BETWEEN_DRAWINGS, Pace
     from tandem.cli.progress import BETWEEN_LINES
 
@@ -126,9 +127,11 @@ async def _show(progress: Progress, total: int) -> None:
                 parts.append(f"{count(progress.failures)} failed")
             if progress.look_ups_failed:
                 parts.append(f"{count(progress.look_ups_failed)} look-ups failed")
+            if model.budget and model.budget.spent.calls:
+                parts.append(answering.taken(model.budget.spent))
             if (left := pace.left(time.monotonic(), progress.done, total)) is not None:
                 parts.append(f"{duration(left)} left")
-            line = " · ".join(parts)
+            line = " · ".join(parts)[: columns() - 1 if live else None]
             print(f"\r\x1b[K{line}" if live else line, end="" if live else "\n", file=sys.stderr, flush=True)
     finally:
         if live:
@@ -167,6 +170,28 @@ def _measured(options: argparse.Namespace, asked: Sequence[Record]) -> _Measured
         f"{calibrator.coverage:.3g}, intercept {calibrator.intercept:.3g}."
     )
     return _Measured((figures.row("calibrated", rest), figures.row("cot-sc, the same", plain)), rest, note)
+
+
+def _total(records: Sequence[Record]) -> tuple[int, int, float | None]:
+    """Tokens read and written and money of all questions, the same whether their answers were recorded before or not.
+
+    No money where there is none to pay.
+    """
+    money = [record.money for record in records if record.money is not None]
+    return (
+        sum(record.tokens[0] for record in records),
+        sum(record.tokens[1] for record in records),
+        sum(money) if money else None,
+    )
+
+
+def _in_all(records: Sequence[Record]) -> Table:
+    """The same as a table."""
+    read, written, money = _total(records)
+    priced = money is not None
+    columns = ("questions", "tokens read", "tokens written", *(["cost"] if priced else []))
+    note = "Recorded answers count as if they were asked for now" + (", at the models' prices." if priced else ".")
+    return Table("In all", columns, ((len(records), read, written, *([f"{money:.4g}"] if priced else [])),), note)
 
 
 def _missing(records: Sequence[Record], progress: Progress) -> list[str]:
@@ -215,6 +240,7 @@ def _write(
         Table(title, tuple(figures.COLUMNS[n] for n in some), tuple(tuple(r[n] for n in some) for r in told.rows), note)
         for title, some, note in zip(("Figures", "What it took"), (figures.WORTH, figures.TOOK), notes, strict=True)
     ]
+    tables.append(_in_all(records))
     shown = tuple((key, str(value)) for key, value in facts.items() if value not in (None, "", []))
     results = Results(
         f"{options.method}: {count(len(records))} question{'s' * (len(records) != 1)}",
@@ -233,8 +259,10 @@ def _write(
     return told
 
 
-def _tell(options: argparse.Namespace, told: _Measured, records: Sequence[Record], progress: Progress) -> int:
-    """The figures to paste, and what is missing; status 1 then."""
+def _tell(
+    options: argparse.Namespace, told: _Measured, records: Sequence[Record], progress: Progress, model: Model
+) -> int:
+    """The figures to paste, what it took and what was paid now, and what is missing; status 1 then."""
     from tandem.cli.evaluate import markdown
 
     if told.rows:
@@ -247,6 +275,10 @@ def _tell(options: argparse.Namespace, told: _Measured, records: Sequence[Record
     for what, counts in figures.summary(told.records).items():
         if words := ", ".join(f"{count(n)} {outcome}" for outcome, n in counts.items() if n):
             print(f"{what}: {words}")
+    read, written, money = _total([record for record in records if record.answer.outcome != "not-asked"])
+    cost = "" if money is None else f" · cost {money:.4g}"
+    print(f"in all: {count(read)} tokens read · {count(written)} written{cost}, recorded answers included")
+    print(f"this time: {answering.taken((model.budget or model).spent)}")
     print(f"Items: {options.out / ITEMS} · report: {options.out / 'report.html'}")
     if told.warning:
         print(f"{told.warning}; give --fit N", file=sys.stderr)

@@ -41,7 +41,7 @@ COMMANDS = {
 }
 
 CONTINUE = {"answer", "evaluate", "generate", "judge", "quickstart", "run", "train", "tune"}
-"""Commands that go on where they were stopped."""
+"""Commands that go on where they were stopped, unless they set `keeps` of their options to False."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,8 +85,13 @@ def guarded(options: argparse.Namespace) -> int:
         print(f"tandem {options.command}: {e}", file=sys.stderr)
         return e.exit_status
     except KeyboardInterrupt:
-        kept = "; what is finished is kept: the same command continues" if options.command in CONTINUE else ""
-        print(f"\ninterrupted{kept}", file=sys.stderr)
+        kept = ""
+        if options.command in CONTINUE:
+            keeps = getattr(options, "keeps", True)
+            kept = (
+                "what is finished is kept: the same command continues" if keeps else "nothing is kept without --store"
+            )
+        print(f"\ninterrupted{kept and f'; {kept}'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         _close_output()

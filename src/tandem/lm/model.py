@@ -78,6 +78,11 @@ class Model:
         return self._meter.budget
 
     @property
+    def prices(self) -> Prices | None:
+        """What its tokens cost, where known."""
+        return self._meter.prices
+
+    @property
     def spent(self) -> Cost:
         """Calls, tokens and money charged so far."""
         return self._meter.spent

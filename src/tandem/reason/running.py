@@ -68,8 +68,17 @@ class Record:
     @property
     def tokens(self) -> tuple[int, int]:
         """Tokens read and written for it, recorded answers included."""
-        calls = [each.facts for each in self.trace.walk() if each.name in ("generate", "score")]
-        return sum(c.get("tokens_read", 0) for c in calls), sum(c.get("tokens_written", 0) for c in calls)
+        return sum(c.get("tokens_read", 0) for c in self._calls), sum(c.get("tokens_written", 0) for c in self._calls)
+
+    @property
+    def money(self) -> float | None:
+        """The price of its calls, recorded answers included; None where there is none to pay."""
+        told = [call["money"] for call in self._calls if "money" in call]
+        return sum(told) if told else None
+
+    @property
+    def _calls(self) -> list[dict[str, Any]]:
+        return [each.facts for each in self.trace.walk() if each.name in ("generate", "score")]
 
     @property
     def source_outcomes(self) -> Counter[str]:
@@ -97,6 +106,7 @@ class Record:
             "findings": [_found(each) for each in a.findings],
             "facts": dict(a.facts),
             "tokens": list(self.tokens),
+            "money": self.money,
             "trace": self.trace.to_json(),
         }
         return {key: value for key, value in told.items() if value not in (None, "", [], {}) or key == "answer"}

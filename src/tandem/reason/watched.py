@@ -1,18 +1,19 @@
-"""A model whose calls stand in the trace of the question that they are made for, with their tokens.
+"""A model whose calls stand in the trace of the question that they are made for, with their tokens and their price.
 
 Every model that is asked on behalf of a question is asked through this one: the model that answers, and those that
-write its queries. What this does not do: count money (budgets do) or keep answers (the store does).
+write its queries. A recorded answer stands there with what it cost when it was asked for, so that a run that reads its
+record tells the same. What this does not do: keep to limits (budgets do) or keep answers (the store does).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tandem.errors import CallFailed
 from tandem.text import fingerprint
 from tandem.trace import note, step
-from tandem.types import LM, Completion, Count, Prompt, Sampling, Score, Text
+from tandem.types import LM, Completion, Count, Prompt, Sampling, Score, Text, Usage
 
 TOO_LONG = "too-long"
 """Kind of failure of a prompt that leaves a model no room."""
@@ -21,11 +22,12 @@ PROMPT_END = 600
 
 
 class Watched:
-    """A model whose calls stand in the trace: the end of the prompt, what was written, and tokens."""
+    """A model whose calls stand in the trace: the end of the prompt, what was written, tokens, and money if priced."""
 
     def __init__(self, lm: LM) -> None:
         self._lm = lm
         self.name, self.abilities = lm.name, lm.abilities
+        self._prices = getattr(lm, "prices", None)
 
     async def generate(self, prompt: Prompt, sampling: Sampling, samples: range = range(1)) -> tuple[Completion, ...]:
         """As the model's own. A prompt that leaves no room is a failure of its question, not of the run."""
@@ -36,6 +38,7 @@ class Watched:
                 written=[one.text for one in came],
                 tokens_read=sum(one.usage.prompt_tokens for one in came),
                 tokens_written=sum(one.usage.completion_tokens for one in came),
+                **self._money(one.usage for one in came),
             )
             if ends := [one.finish for one in came if one.finish != "stop"]:
                 note(finish=ends)
@@ -47,12 +50,17 @@ class Watched:
         """As the model's own."""
         with step("score", **_asked(context), continuations=list(continuations)):
             came = await self._lm.score(context, continuations, cut_left=cut_left)
-            note(logprobs=[one.logprob for one in came], tokens_read=sum(one.tokens for one in came))
+            read = sum(one.tokens for one in came)
+            note(logprobs=[one.logprob for one in came], tokens_read=read, **self._money([Usage(read, 0)]))
             return came
 
     def count(self, prompt: Prompt) -> Count:
         """As the model's own."""
         return self._lm.count(prompt)
+
+    def _money(self, usages: Iterable[Usage]) -> dict[str, float]:
+        money = sum(self._prices.money(usage) for usage in usages) if self._prices else 0.0
+        return {"money": money} if money else {}
 
     def _fits(self, prompt: Prompt) -> None:
         length, most = self._lm.count(prompt), self.abilities.context
