@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tandem.cli.main import main
+from tandem.reason.chains import Asking
+from tandem.reason.methods import NAMES, USED, Settings
 from tandem.store import Store
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -351,6 +353,7 @@ WRONG = {
     "samples that agree": ([LAMP, "--method", "cot-sc", "--temperature", "0"], "--temperature"),
     "a negative temperature": ([LAMP, "--method", "cot-sc", "--temperature", "-1"], "--temperature"),
     "too many shots": ([LAMP, "--method", "cot", "--shots", "7"], "7 demonstrations"),
+    "no tokens for an answer": ([LAMP, "--method", "cot", "--answer-tokens", "0"], "--answer-tokens"),
     "no turns": ([LAMP, "--method", "react", *CARDS_ASKED, "--turns", "0"], "--turns"),
     "a folder for one question": ([LAMP, "--method", "cot", "--out", "x"], "--out"),
     "a calibrator of one question": ([LAMP, "--method", "calibrated", *CARDS_ASKED], "--method calibrated"),
@@ -397,6 +400,55 @@ def test_other_settings_in_the_same_folder_are_an_error_that_shows_the_differenc
 
 def test_sources_that_a_method_does_not_use_are_told(answer):
     assert "looks nothing up" in answer("What may 3 Zell be?", "--method", "cot", *CARDS_ASKED)[2]
+
+
+IGNORED = {
+    "standard": (["--max-tokens", "1000", "--samples", "3"], "--samples, --max-tokens"),
+    "cot": (["--gate", "always", "--turns", "3", "--max-tokens", "9"], "--gate, --turns"),
+    "cot-sc": (["--fit", "3", "--step-tokens", "9"], "--step-tokens, --fit"),
+    "verify-and-edit": (["--at-once", "--top", "2", "--step-tokens", "90"], "--at-once"),
+    "react": (["--top", "2", "--fetch", "4", "--rank", "source", "--turns", "2"], "--top, --fetch, --rank"),
+}
+
+
+@pytest.mark.parametrize(("method", "given"), IGNORED.items(), ids=IGNORED)
+def test_options_that_the_method_has_no_use_for_are_told(answer, method, given):
+    options, told = given
+    sources = CARDS_ASKED if method in ("react", "verify-and-edit") else ()
+    _, _, err = answer(LAMP, "--method", method, *sources, *options)
+    assert f"note: {method} has no use for {told}\n" in err
+    assert "no use for" not in answer(LAMP, "--method", method, *sources, "--top", "3")[2]
+
+
+@pytest.mark.parametrize("setting", USED)
+def test_what_methods_use_are_settings_that_there_are(setting):
+    assert hasattr(Settings(), setting) or hasattr(Asking(), setting)
+    assert USED[setting] <= set(NAMES)
+
+
+def test_an_answer_that_is_cut_is_told_with_the_option_that_gives_more_room(answer):
+    Path("rules.toml").write_text(f'[[rule]]\nanswers = "{" w" * 60}"\n')
+    status, out, err = answer("Who?", "--method", "standard")
+    assert (status, out) == (1, "") and "was cut before its answer was whole; --answer-tokens gives more room" in err
+    status, out, err = answer("Who?", "--method", "standard", "--answer-tokens", "100")
+    assert (status, out.split(), err) == (0, ["w"] * 60, "")
+    _, _, err = answer("--method", "standard", "--out", "run", rows=KNOWN)
+    assert "note: the texts of 4 questions were cut; --answer-tokens gives more room" in err
+
+
+def test_a_correction_that_is_cut_is_told_and_may_be_given_more_room(answer):
+    thought = "<think>" + " and so on" * 30 + "</think>"
+    rules = RULES.replace('" Mira Tal was born in Karo."', f'" {thought} Mira Tal was born in Karo."')
+    Path("rules.toml").write_text(rules)
+    assert "note: 1 correction was cut; --step-tokens gives more room\n" in answer(LAMP, *CARDS_ASKED)[2]
+    _, _, err = answer(LAMP, *CARDS_ASKED, "--step-tokens", "200")
+    assert "was cut" not in err
+
+
+def test_another_number_of_tokens_in_the_same_folder_is_another_run(answer):
+    answer("--method", "cot", "--out", "run", rows=KNOWN)
+    status, _, err = answer("--method", "cot", "--out", "run", "--answer-tokens", "50", rows=KNOWN)
+    assert status == 2 and "answer_tokens" in err
 
 
 # ── Stopped and begun again ─────────────────────────────────────────────────────────────────────────────────────────

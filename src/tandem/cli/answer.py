@@ -40,6 +40,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--context", action="store_true", help="show a question's own passages with it")
     how.add_argument("--chat", action="store_true", help="ask in conversation although the model continues plain text")
     how.add_argument("--max-tokens", type=int, default=160, metavar="N", help="longest chain, in tokens (default: 160)")
+    how.add_argument(
+        "--answer-tokens", type=int, metavar="N", help="longest answer without a chain (40; a sentence 120)"
+    )
+    how.add_argument(
+        "--step-tokens", type=int, metavar="N", help="longest check or correction (70), or turn of ReAct (100)"
+    )
     how.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the sampling (default: 0)")
     method = parser.add_argument_group("the method")
     add = method.add_argument
@@ -68,6 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     width = max(map(len, NAMES))
     parser.epilog = "methods:\n" + "\n".join(f"  {name:{width}}  {what}" for name, what in NAMES.items())
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.set_defaults(default=parser.get_default)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -98,8 +105,38 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.method not in WITH_SOURCES and (options.source or options.sources):
         print(f"note: {options.method} looks nothing up; the sources are not asked", file=sys.stderr)
+    if ignored := _ignored(options):
+        print(f"note: {options.method} has no use for {', '.join(ignored)}", file=sys.stderr)
     with plain_warnings(), ExitStack() as opened:
         return asyncio.run(_answer(options, questions, several, opened))
+
+
+def _ignored(options: argparse.Namespace) -> list[str]:
+    """Options that were given and that the method does not use."""
+    from tandem.reason.methods import USED
+
+    given = {
+        "--samples": ("n", "samples"),
+        "--temperature": ("temperature", "temperature"),
+        "--gate": ("gate", "gate"),
+        "--top": ("top", "top"),
+        "--fetch": ("fetch", "fetch"),
+        "--rank": ("target", "target"),
+        "--at-once": ("at_once", "at_once"),
+        "--turns": ("turns", "most_steps"),
+        "--max-tokens": ("max_tokens", "max_tokens"),
+        "--answer-tokens": ("answer_tokens", "answer_tokens"),
+        "--query-model": ("query_model", "writer"),
+    }
+    changed = {
+        name: setting for name, (dest, setting) in given.items() if getattr(options, dest) != options.default(dest)
+    }
+    found = [name for name, setting in changed.items() if options.method not in USED[setting]]
+    if options.step_tokens and options.method not in USED["sentence_tokens"] | USED["turn_tokens"]:
+        found.append("--step-tokens")
+    if options.fit and options.method != "calibrated":
+        found.append("--fit")
+    return found
 
 
 def _questions(options: argparse.Namespace) -> tuple[list[Question], bool]:

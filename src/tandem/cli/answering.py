@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tandem.lm.budget import Cost
     from tandem.lm.model import Model
     from tandem.store import Store
-    from tandem.types import Method, Question, Source
+    from tandem.types import Answer, Method, Question, Source
 
 
 class Sources(Sequence["Source"]):
@@ -116,6 +116,8 @@ def settings(options: argparse.Namespace, domains: Mapping[str, Domain] | None =
         ("--fetch", options.fetch, 1),
         ("--turns", options.turns, 1),
         ("--max-tokens", options.max_tokens, 1),
+        ("--answer-tokens", options.answer_tokens, 1),
+        ("--step-tokens", options.step_tokens, 1),
         ("--shots", options.shots, 0),
         ("--fit", options.fit, 1),
         ("--concurrency", options.concurrency, 1),
@@ -125,6 +127,7 @@ def settings(options: argparse.Namespace, domains: Mapping[str, Domain] | None =
     if options.temperature == 0 and options.n > 1 and options.method not in ("standard", "cot", "react"):
         remedy = "give a temperature above 0, or --samples 1"
         raise UserError(f"is 0: {options.n} chains would be one and the same", where="--temperature", remedy=remedy)
+    longest = options.step_tokens
     return Settings(
         samples=options.n,
         temperature=options.temperature,
@@ -135,6 +138,7 @@ def settings(options: argparse.Namespace, domains: Mapping[str, Domain] | None =
         domains=domains or {},
         at_once=options.at_once,
         most_steps=options.turns,
+        **({"sentence_tokens": longest, "turn_tokens": longest} if longest else {}),
     )
 
 
@@ -169,6 +173,7 @@ def asking(options: argparse.Namespace, questions: Sequence[Question]) -> dict[k
             context=options.context,
             chat=options.chat,
             max_tokens=options.max_tokens,
+            answer_tokens=options.answer_tokens or Asking.answer_tokens,
             seed=options.seed,
         )
     return found
@@ -178,6 +183,16 @@ def taken(cost: Cost) -> str:
     """What was charged, in words; money where any was."""
     words = f"{count(cost.calls)} call{'s' * (cost.calls != 1)} · {count(cost.tokens)} tokens"
     return words + (f" · cost {cost.money:.4g}" if cost.money else "")
+
+
+def more_room(options: argparse.Namespace) -> str:
+    """The options that give a chain and its answer more tokens."""
+    return "--answer-tokens" if options.method == "standard" else "--max-tokens or --answer-tokens"
+
+
+def cut_steps(answer: Answer) -> int:
+    """Corrections that reached the most tokens and so are none."""
+    return sum(edit["outcome"] == "cut" for edit in answer.facts.get("edits", ()))
 
 
 # ── One question ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -200,6 +215,10 @@ async def one(
             print(f"note: a source did not answer: {what} ({n} of {record.source_outcomes.total()})", file=sys.stderr)
     if kept := answer.facts.get("kept"):
         print(f"note: the answer from before looking things up stays: {kept}", file=sys.stderr)
+    if n := cut_steps(answer):
+        print(
+            f"note: {n} correction{'s were' if n > 1 else ' was'} cut; --step-tokens gives more room", file=sys.stderr
+        )
     if sys.stderr.isatty() and model.budget:
         print(f"· {taken(model.budget.spent)}", file=sys.stderr)
     if answer.text:
@@ -207,6 +226,8 @@ async def one(
     unread = "the model's text holds no answer that could be read"
     if answer.outcome == "no-answer" and "turns" in answer.facts:
         unread = f"the model did not finish in {answer.facts['turns']} turns (--turns)"
+    elif answer.outcome == "truncated":
+        unread = f"the model's text was cut before its answer was whole; {more_room(options)} gives more room"
     problem = answer.facts.get("error", unread)
     print(f"no answer ({answer.outcome}): {problem}", file=sys.stderr)
     if remedy := answer.facts.get("remedy"):

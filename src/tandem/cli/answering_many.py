@@ -84,6 +84,8 @@ def _facts(
         "samples": options.n,
         **{name: getattr(options, name) for name in names},
         "max_tokens": options.max_tokens,
+        "answer_tokens": options.answer_tokens,
+        "step_tokens": options.step_tokens,
         "seed": options.seed,
         "allow": sorted(options.allow),
         "demonstrations": f"{own.name} {file_hash(own)[:16]}" if own else "shipped",
@@ -282,6 +284,11 @@ def _tell(
     print(f"Items: {options.out / ITEMS} · report: {options.out / 'report.html'}")
     if told.warning:
         print(f"{told.warning}; give --fit N", file=sys.stderr)
+    if n := sum(record.answer.outcome == "truncated" for record in records):
+        room = answering.more_room(options)
+        print(f"note: the texts of {count(n)} questions were cut; {room} gives more room", file=sys.stderr)
+    if n := sum(answering.cut_steps(record.answer) for record in records):
+        print(f"note: {count(n)} corrections were cut; --step-tokens gives more room", file=sys.stderr)
     missing = _missing(records, progress)
     for what in missing:
         print(f"{what}{'; --retry-failed asks again' if 'failed' in what else ''}", file=sys.stderr)

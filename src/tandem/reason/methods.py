@@ -31,6 +31,25 @@ NAMES: Mapping[str, str] = {
 """Methods by name, and what they do."""
 WITH_SOURCES = frozenset(NAMES) - {"standard", "cot", "cot-sc", "verbal"}
 """Those that look things up."""
+_ACTING = frozenset(name for name in NAMES if "react" in name)
+_EDITING = frozenset({"verify-and-edit", "chain-of-knowledge"})
+_VOTING = frozenset(NAMES) - {"standard", "cot", "react"}
+USED: Mapping[str, frozenset[str]] = {
+    "samples": _VOTING,
+    "temperature": _VOTING,
+    "gate": _EDITING,
+    "top": _EDITING,
+    "target": _EDITING,
+    "fetch": _EDITING | {"calibrated"},
+    "at_once": frozenset({"chain-of-knowledge"}),
+    "most_steps": _ACTING,
+    "max_tokens": frozenset(NAMES) - {"standard", "react"},
+    "answer_tokens": frozenset(NAMES) - {"react"},
+    "sentence_tokens": _EDITING,
+    "turn_tokens": _ACTING,
+    "writer": WITH_SOURCES,
+}
+"""Settings, and what of `Asking` not every method has a use for: by name, the methods that use it."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +58,8 @@ class Settings(Adapting):
 
     most_steps: int | None = None
     """ReAct's turns; None is the published number."""
+    turn_tokens: int = Acting.turn_tokens
+    """ReAct's longest turn."""
 
 
 def named(name: str, asking: Mapping[kinds.Name, Asking], settings: Settings | None = None) -> Method:
@@ -75,7 +96,7 @@ def _bound(name: str, asking: Asking, s: Settings) -> Method:
         return partial(verify_and_edit, asking=asking, settings=s)
     if name == "chain-of-knowledge":
         return partial(chain_of_knowledge, asking=asking, settings=s)
-    acting = Acting(most_steps=s.most_steps, writer=s.writer)
+    acting = Acting(most_steps=s.most_steps, turn_tokens=s.turn_tokens, writer=s.writer)
     if name == "react":
         return partial(react, asking=asking, acting=acting)
     backed = react_then_cot_sc if name == "react-then-cot-sc" else cot_sc_then_react
