@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tandem.sources.documents.books import Books, Reasons
     from tandem.sources.documents.indexing import Indexed
     from tandem.sources.passages.dense import Embedder
+    from tandem.sources.passages.header import Header
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -100,37 +101,60 @@ def _search(options: argparse.Namespace) -> int:
 
 
 def _index(options: argparse.Namespace) -> int:
+    from tandem.cli.keeping import Keeping
     from tandem.sources.documents import dumps
     from tandem.sources.documents.indexing import Indexed, index
     from tandem.sources.documents.reading import Reading
-    from tandem.sources.passages.header import NAME, Settings, read
+    from tandem.sources.passages.header import Settings
     from tandem.sources.passages.words import Splitting
     from tandem.sources.passages.writer import Writer
 
     largest = _bytes(options.largest)
     reading = Reading(options.words, options.encoding, _fields(options.field))
+    began, before = time.monotonic(), _header(options.out)
     settings = Settings(Splitting(stem=options.stem or "none"))
-    if options.stem is None and (options.out / NAME).exists():
-        settings = read(options.out).settings
-    began = time.monotonic()
+    if options.stem is None and before is not None:
+        settings = before.settings
     show = _progress(began)
     try:
-        with Writer(options.out, settings, _embedder(options)) as writer:
-            done = Indexed()
+        with Keeping(lambda: writer.commit()) as keeping, Writer(options.out, settings, _embedder(options)) as writer:
+            done, prune = Indexed(), options.prune
             if options.paths:
-                done = index(options.paths, writer, reading, largest=largest, prune=options.prune, progress=show)
-            if options.wikipedia_dump:
-                files, prune = options.wikipedia_dump, options.prune
-                dumps.add(files, writer, done, words=options.words, prune=prune, progress=show)
+                how = {"largest": largest, "prune": prune, "progress": show, "go_on": keeping.go_on}
+                done = index(options.paths, writer, reading, **how)
+            if options.wikipedia_dump and not keeping.asked:
+                keeping.whole()
+                how = {"words": options.words, "prune": prune, "progress": show, "keep": keeping.whole}
+                dumps.add(options.wikipedia_dump, writer, done, **how)
             show(done.books, "writing the index", True)
+    except KeyboardInterrupt:
+        kept = _header(options.out)
+        told = "nothing of this call is kept"
+        if kept is not None and kept != before:
+            told = f"{options.out} keeps {_held(kept)}; the same command goes on"
+        print(f"\ninterrupted: {told}", file=sys.stderr)
+        return 130
     finally:
         if sys.stderr.isatty():
             print(f"\r{'':<78}\r", end="", file=sys.stderr, flush=True)
     _tell(done)
-    header = writer.header
-    held = f"{header.total('passages'):,} passages of {header.total('documents'):,} documents"
-    print(f"{options.out}: {held}, in {time.monotonic() - began:.1f} s")
+    print(f"{options.out}: {_held(writer.header)}, in {time.monotonic() - began:.1f} s")
+    if keeping.asked and (done.unread or options.wikipedia_dump):
+        dump = ", nor a dump" if options.wikipedia_dump else ""
+        print(f"interrupted: {done.unread:,} files were not read{dump}; the same command goes on", file=sys.stderr)
+        return 130
     return 0
+
+
+def _header(folder: Path) -> Header | None:
+    """The header of the index that stands in a folder."""
+    from tandem.sources.passages.header import NAME, read
+
+    return read(folder) if (folder / NAME).exists() else None
+
+
+def _held(header: Header) -> str:
+    return f"{header.total('passages'):,} passages of {header.total('documents'):,} documents"
 
 
 def _fields(given: list[str]) -> dict[str, str]:

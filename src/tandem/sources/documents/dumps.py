@@ -32,8 +32,9 @@ def add(
     words: int,
     prune: bool = False,
     progress: Callable[[Books, str], None] = lambda books, file: None,
+    keep: Callable[[], object] = lambda: None,
 ) -> None:
-    """Read dumps into an open index, and write into `done` what was done.
+    """Read dumps into an open index, and write into `done` what was done; `keep` is called after each.
 
     Raises UserError for a file that is missing or no dump, or holds no article, Failure for one that breaks off.
     """
@@ -59,6 +60,7 @@ def add(
         done.replaced += key in held
         books.read += 1
         books.bytes_read += file.stat().st_size
+        keep()
 
 
 def _content(file: Path, words: int) -> str:

@@ -43,6 +43,8 @@ class Indexed:
     """Indexed files under the given folders that are there no longer, and such repeats of what changed."""
     pruned: int = 0
     """How many of these were removed from the index."""
+    unread: int = 0
+    """Files that were not looked into, since the indexing was to end before."""
 
 
 def index(
@@ -53,9 +55,14 @@ def index(
     largest: int = LARGEST,
     prune: bool = False,
     progress: Callable[[Books, str], None] = lambda books, file: None,
+    go_on: Callable[[], bool] = lambda: True,
     confined: Confined | None = None,
 ) -> Indexed:
-    """Read files into an open index. Raises UserError where a path does not exist, or nothing at all can be indexed."""
+    """Read files into an open index. Raises UserError where a path does not exist, or nothing at all can be indexed.
+
+    `go_on` is asked before each file whether to read it and the rest, and may commit the writer: what is left out then,
+    repeats too, is found again by the next call with these paths.
+    """
     reading = Reading() if reading is None else reading
     done = Indexed()
     copies = Copies(writer)
@@ -76,9 +83,12 @@ def index(
     owner = copies.owners({file.key: file.content for file in files}, writer)
     failed: dict[str, Unreadable | OSError] = {}
     with confined or Confined() as child:
-        for file in files:
+        for place, file in enumerate(files):
             if owner[file.content] != file.key:
                 continue
+            if not go_on():
+                done.unread = sum(owner[rest.content] == rest.key for rest in files[place:])
+                return done
             progress(done.books, str(file.path))
             if copies.indexed(file.key, file.content):
                 done.books.unchanged += 1
