@@ -106,6 +106,20 @@ def test_one_question_is_answered_with_its_steps_and_places_to_look_at(answer):
     ]
 
 
+def test_where_nothing_was_looked_up_it_says_so_and_where_all_was_confirmed_too(answer):
+    _, out, err = answer(LAMP, *CARDS_ASKED, "--gate", "never")
+    assert out.startswith("Brell\n") and "nothing was looked up: 1 of 5 chains agree (--gate always" in err
+    Path("same.toml").write_text(RULES.replace("Mira Tal was born in Karo.", "Mira Tal was born in Brell."))
+    _, out, err = answer(LAMP, *CARDS_ASKED, "--model", "scripted:same.toml")
+    assert out.startswith("Brell\n") and "[1] cards.jsonl:1" in out
+    assert err == "note: every step was confirmed; the answer stays\n"
+
+
+def test_an_edit_style_of_another_method_is_told_and_left(answer):
+    _, _, err = answer(LAMP, *CARDS_ASKED, "--edit-style", "correct", "--method", "cot-sc")
+    assert "cot-sc has no use for --edit-style" in err
+
+
 def test_explained_it_shows_samples_vote_gate_checks_findings_and_edits_in_words(answer):
     _, out, _ = answer(LAMP, *CARDS_ASKED, "--explain")
     told = out.partition("\n\n")[0]

@@ -62,6 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="question",
         help="findings by fit to",
     )
+    add("--edit-style", choices=["replace", "correct"], default="replace", help="of verify-and-edit (docs/answer.md)")
     add("--at-once", action="store_true", help="chain-of-knowledge: correct all steps apart")
     add("--turns", type=int, metavar="N", help="react: most turns (default: 7, of claims 5)")
     query_models.arguments(method)
@@ -122,6 +123,7 @@ def _ignored(options: argparse.Namespace) -> list[str]:
         "--top": ("top", "top"),
         "--fetch": ("fetch", "fetch"),
         "--rank": ("target", "target"),
+        "--edit-style": ("edit_style", "style"),
         "--at-once": ("at_once", "at_once"),
         "--turns": ("turns", "most_steps"),
         "--max-tokens": ("max_tokens", "max_tokens"),

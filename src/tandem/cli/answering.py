@@ -13,7 +13,8 @@ from tandem.reason import demonstrations, kinds
 from tandem.reason.agreement import Gate
 from tandem.reason.chain_of_knowledge import Domain
 from tandem.reason.chains import Asking
-from tandem.reason.methods import Settings
+from tandem.reason.editing import CONFIRMED
+from tandem.reason.methods import EDITING, Settings
 from tandem.reason.running import ANSWERED
 from tandem.reason.running import one as answer_one
 from tandem.sources import addresses
@@ -137,6 +138,7 @@ def settings(options: argparse.Namespace, domains: Mapping[str, Domain] | None =
         target=options.target,
         domains=domains or {},
         at_once=options.at_once,
+        style=options.edit_style,
         most_steps=options.turns,
         **({"sentence_tokens": longest, "turn_tokens": longest} if longest else {}),
     )
@@ -213,8 +215,13 @@ async def one(
     for what, n in record.source_outcomes.items():
         if what not in ANSWERED:
             print(f"note: a source did not answer: {what} ({n} of {record.source_outcomes.total()})", file=sys.stderr)
-    if kept := answer.facts.get("kept"):
+    if (kept := answer.facts.get("kept")) == CONFIRMED:
+        print("note: every step was confirmed; the answer stays", file=sys.stderr)
+    elif kept:
         print(f"note: the answer from before looking things up stays: {kept}", file=sys.stderr)
+    if options.method in EDITING and answer.text and "edits" not in answer.facts:
+        agree = f"{answer.facts['count']} of {answer.facts['n']} chains agree"
+        print(f"note: nothing was looked up: {agree} (--gate always checks every answer)", file=sys.stderr)
     if n := cut_steps(answer):
         print(
             f"note: {n} correction{'s were' if n > 1 else ' was'} cut; --step-tokens gives more room", file=sys.stderr
@@ -226,6 +233,8 @@ async def one(
     unread = "the model's text holds no answer that could be read"
     if answer.outcome == "no-answer" and "turns" in answer.facts:
         unread = f"the model did not finish in {answer.facts['turns']} turns (--turns)"
+    elif answer.outcome == "abstained":
+        unread = "the model says that it does not know"
     elif answer.outcome == "truncated":
         unread = f"the model's text was cut before its answer was whole; {more_room(options)} gives more room"
     problem = answer.facts.get("error", unread)

@@ -84,6 +84,7 @@ def _facts(
         "samples": options.n,
         **{name: getattr(options, name) for name in names},
         "max_tokens": options.max_tokens,
+        "edit_style": options.edit_style if options.edit_style != "replace" else None,
         "answer_tokens": options.answer_tokens,
         "step_tokens": options.step_tokens,
         "seed": options.seed,

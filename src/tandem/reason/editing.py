@@ -30,6 +30,8 @@ _WORD = re.compile(r"[^\W_]+")
 _QUERY = re.compile(r"\bselect\b.*(?:\bfrom\b|\{)", re.IGNORECASE | re.DOTALL)
 _NO_SENTENCE = frozenset({"", "yes", "no", "none", "nothing"})
 """Replies, in normal form, that cannot take a sentence's place."""
+CONFIRMED = "every step was confirmed"
+"""Why an answer stays that what was found bears out."""
 CHECKED = ("edited", "confirmed")
 """Outcomes of a step that rests on what was found."""
 
@@ -212,7 +214,7 @@ def concluded(
     kept = (
         "the chain has no steps to check"
         if not edits
-        else "every step was confirmed"
+        else CONFIRMED
         if final is None and all(e.outcome == "confirmed" for e in edits)
         else "no step was edited"
         if final is None

@@ -32,20 +32,22 @@ NAMES: Mapping[str, str] = {
 WITH_SOURCES = frozenset(NAMES) - {"standard", "cot", "cot-sc", "verbal"}
 """Those that look things up."""
 _ACTING = frozenset(name for name in NAMES if "react" in name)
-_EDITING = frozenset({"verify-and-edit", "chain-of-knowledge"})
+EDITING = frozenset({"verify-and-edit", "chain-of-knowledge"})
+"""Those that check the steps of a chain."""
 _VOTING = frozenset(NAMES) - {"standard", "cot", "react"}
 USED: Mapping[str, frozenset[str]] = {
     "samples": _VOTING,
     "temperature": _VOTING,
-    "gate": _EDITING,
-    "top": _EDITING,
-    "target": _EDITING,
-    "fetch": _EDITING | {"calibrated"},
+    "gate": EDITING,
+    "top": EDITING,
+    "target": EDITING,
+    "fetch": EDITING | {"calibrated"},
+    "style": frozenset({"verify-and-edit"}),
     "at_once": frozenset({"chain-of-knowledge"}),
     "most_steps": _ACTING,
     "max_tokens": frozenset(NAMES) - {"standard", "react"},
     "answer_tokens": frozenset(NAMES) - {"react"},
-    "sentence_tokens": _EDITING,
+    "sentence_tokens": EDITING,
     "turn_tokens": _ACTING,
     "writer": WITH_SOURCES,
 }
