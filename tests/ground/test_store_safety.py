@@ -17,6 +17,7 @@ from store_worker import sample
 
 from tandem.errors import Failure, UserError
 from tandem.store import Request, Sample, Store
+from tandem.store.recorded import open_recorded
 
 WORKER = [sys.executable, str(Path(__file__).with_name("store_worker.py"))]
 
@@ -40,6 +41,56 @@ def test_four_processes_share_one_file_and_all_see_the_answer_that_was_first(tmp
     with Store(path, read_only=True) as store:
         assert {record.outcome.text.split(" x")[0] for record in store.records()} == set(heard[0])
         assert store.stats()["model"]["answers"] == n
+
+
+HOLDER = """
+import asyncio, sys
+from store_worker import sample
+from tandem.store import Store
+
+async def put(store, number):
+    return await store.put([sample("held", number)])
+
+with Store(sys.argv[1]) as store:
+    for number in range(3):
+        print("ready", flush=True)
+        sys.stdin.readline()
+        asyncio.run(put(store, number))
+"""
+
+
+def test_a_process_that_ends_takes_nothing_from_one_that_goes_on(tmp_path):
+    """Locks tell a process that closes the file whether others have it open: if it is the last, the log is removed."""
+    path = tmp_path / "answers.db"
+    Store(path).close()
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    for number in range(3):
+        assert holder.stdout.readline() == "ready\n"
+        with Store(path) as store:
+            put(store, sample("we", 10 + number))
+        opened, folder = open_recorded(path, lambda body: None)
+        opened.close()
+        assert folder is None
+        assert path.with_name("answers.db-wal").exists()
+        holder.stdin.write("\n")
+        holder.stdin.flush()
+    assert holder.wait(timeout=60) == 0
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT count(*) FROM draws").fetchone() == (6,)
+    connection.close()
+
+
+def test_reading_a_record_that_is_open_here_drops_no_lock(tmp_path):
+    path = tmp_path / "answers.db"
+    Store(path).close()
+    with Store(path):
+        opened, _ = open_recorded(path, lambda body: None)
+        opened.close()
+        subprocess.run([*WORKER, path, "other", "1"], check=True, capture_output=True)
+        assert path.with_name("answers.db-wal").exists()
 
 
 def test_a_full_disk_is_said_keeps_what_was_acknowledged_and_is_overcome(tmp_path):

@@ -25,7 +25,8 @@ from tandem.store import lookups
 
 VERSION = 1
 """Of the tables; a file of a later one is refused."""
-_MAGIC = b"SQLite format 3\0"
+_SHORTEST = 512
+"""Bytes of the smallest page of a database."""
 APPLICATION = 0x54414E44
 """Marks the file as ours (`TAND`)."""
 
@@ -112,11 +113,14 @@ def connect(path: Path, patience: float, *, read_only: bool = False) -> sqlite3.
 
 
 def _check_foreign(path: Path) -> None:
-    """Refuse a file that is no database; a very short one would count as an empty database, and be overwritten."""
-    if path.is_file() and path.stat().st_size and not path.with_name(path.name + "-journal").exists():
-        with path.open("rb") as f:
-            if f.read(len(_MAGIC)) != _MAGIC:
-                raise _foreign(path)
+    """Refuse a file that is too short for a database; SQLite takes one byte for an empty one, and would overwrite it.
+
+    By its size only. What a process has open through SQLite must never be opened and closed there by other means: that
+    drops all the locks that the process holds on the file (POSIX), and another process that ends would take itself for
+    the last one and remove the log that is still written to.
+    """
+    if path.is_file() and 0 < path.stat().st_size < _SHORTEST and not path.with_name(path.name + "-journal").exists():
+        raise _foreign(path)
 
 
 def _foreign(path: Path) -> UserError:

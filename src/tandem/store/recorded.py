@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from tandem.errors import UserError
 from tandem.store.lines import Check, from_lines
-from tandem.store.store import Store
+from tandem.store.store import Store, is_open
 
 _SQLITE = b"SQLite format 3\x00"
 
@@ -17,6 +17,8 @@ def open_recorded(path: Path, check: Check) -> tuple[Store, TemporaryDirectory[s
 
     `check` says whether the body of a request can be one. Raises UserError that names the line that is no record.
     """
+    if is_open(path):  # reading its first bytes by other means than SQLite would drop its locks
+        return Store(path, read_only=True), None
     with path.open("rb") as f:
         if f.read(len(_SQLITE)) == _SQLITE:
             return Store(path, read_only=True), None

@@ -310,6 +310,11 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def is_open(path: Path) -> bool:
+    """Whether this process has the file open as a store."""
+    return path.is_file() and any(store._file == _identity(path) for store in list(_opened) if store._end.alive)
+
+
 def _inherit() -> None:
     _inherited.update(store._file for store in list(_opened) if store._end.alive)
     _opened.clear()
