@@ -108,7 +108,7 @@ def test_the_first_questions_are_those_that_are_answered():
 
 
 def test_a_run_that_nears_its_seconds_finishes_what_it_has_begun():
-    method, _, answered = run(Budget(seconds=0.6), 2000, concurrent=4, delay=0.02)
+    method, _, answered = run(Budget(seconds=1.5), 2000, concurrent=4, delay=0.02)
     assert 4 < answered < 2000
     assert len(method.cut) <= 4
 

@@ -5,7 +5,6 @@ import pty
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -554,19 +553,26 @@ def test_where_no_model_has_prices_no_cost_is_told(answer):
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_interrupted_at_one_question_it_says_that_nothing_is_kept_unless_a_store_is_named(place, kept):
-    Path("rules.toml").write_text('[[rule]]\ndelay = 30.0\nanswers = " x"\n')
     more = ("--store", "s.db") if kept else ()
-    command = [*(sys.executable, "-m", "tandem.cli.main", "answer", LAMP, "--method", "cot"), *more]
-    with subprocess.Popen(
-        [*command, "--model", "scripted:rules.toml"],
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as process:
-        threading.Timer(1.5, process.send_signal, [signal.SIGINT]).start()
-        _, err = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert ("what is finished is kept" in err.decode()) is kept
-    assert ("nothing is kept without --store" in err.decode()) is not kept
+
+    async def run():
+        async with LoopbackServer(lambda request: Act(delay=30.0)) as server:
+            model = ("--model", f"{server.url}/v1#m", "--allow=without-logprobs")
+            made = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "tandem.cli.main", "answer", LAMP, "--method", "cot", *model, *more),
+                stderr=subprocess.PIPE,
+                env=os.environ | {"OPENAI_API_KEY": "k"},
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            )
+            while not server.acts and made.returncode is None:
+                await asyncio.sleep(0.01)
+            made.send_signal(signal.SIGINT)
+            return made, (await made.communicate())[1].decode()
+
+    made, err = asyncio.run(run())
+    assert made.returncode == 130
+    assert ("what is finished is kept" in err) is kept
+    assert ("nothing is kept without --store" in err) is not kept
 
 
 def recorded(path):

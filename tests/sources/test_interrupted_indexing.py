@@ -126,7 +126,13 @@ def large(tmp_path):
 def begun(large, out):
     """`tandem index` as soon as it reads."""
     command = [sys.executable, "-m", "tandem.cli.main", "index", str(large), "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background job ignores it
+    )
     while process.poll() is None and not any(out.glob("segment-*")):
         time.sleep(0.005)
     return process

@@ -3,7 +3,7 @@
 Every model that is asked on behalf of a question is asked through this one: the model that answers, and those that
 write its queries. A recorded answer stands there with what it cost when it was asked for, so that a run that reads its
 record tells the same. A prompt counts once a call, however many samples are drawn of it: a server reports it so, an
-engine of this machine reports it with every sample, as re-used; what it computed again counts.
+engine of this machine reports it with every sample, as re-used.
 
 What this does not do: keep to limits (budgets do) or keep answers (the store does).
 """
@@ -39,7 +39,7 @@ class Watched:
             came = await self._lm.generate(prompt, sampling, samples)
             note(
                 written=[one.text for one in came],
-                tokens_read=_read([one.usage for one in came]),
+                tokens_read=max((one.usage.prompt_tokens for one in came), default=0),
                 tokens_written=sum(one.usage.completion_tokens for one in came),
                 **self._money(one.usage for one in came),
             )
@@ -71,12 +71,6 @@ class Watched:
             problem = f"a prompt of {length.tokens:,} tokens leaves no room in a context of {most:,}"
             remedy = "give fewer examples (--shots) or findings (--top), or allow cut-left"
             raise CallFailed(problem, kind=TOO_LONG, where=self.name, remedy=remedy)
-
-
-def _read(usages: Sequence[Usage]) -> int:
-    """Tokens read for a call: the prompt with the first sample, with the others what of it was read again."""
-    again = (max(0, one.prompt_tokens - one.cached_tokens) for one in usages[1:])
-    return sum(one.prompt_tokens for one in usages[:1]) + sum(again)
 
 
 def _asked(prompt: Prompt) -> dict[str, Any]:
