@@ -56,6 +56,13 @@ def test_what_announces_the_steps_is_none_and_numbers_may_go_on_in_a_line(writte
     assert split_steps(written) == STEPS
 
 
+@pytest.mark.parametrize(
+    "written", [" One fact.\n2. Another fact.", "One fact.\n2) Another fact.", "One fact.\n- Another fact."]
+)
+def test_a_first_step_whose_number_was_given_is_a_step(written):
+    assert split_steps(written) == STEPS
+
+
 def test_a_decimal_number_at_a_lines_beginning_is_no_number_of_a_step():
     assert split_steps("1. It weighs\n3.5 kilograms.") == ("It weighs 3.5 kilograms.",)
 

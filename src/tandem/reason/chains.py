@@ -148,7 +148,7 @@ def split_steps(written: str) -> tuple[str, ...]:
     numbered = False
     for line in (part for whole in _HEADING.sub("", written).splitlines() for part in _unrolled(whole)):
         if mark := _NUMBERED.fullmatch(line):
-            if not numbered:
+            if not numbered and _begins(line, steps):
                 steps.clear()  # what stands in front of the list is its announcement
             numbered = True
             steps.append(mark[1].strip())
@@ -157,6 +157,12 @@ def split_steps(written: str) -> tuple[str, ...]:
         else:
             steps += [part.strip() for part in _SENTENCE_END.split(line.strip())]
     return tuple(dict.fromkeys(text for text in steps if text))  # small models go round in circles
+
+
+def _begins(line: str, before: Sequence[str]) -> bool:
+    """Whether a list begins with this line, rather than going on after a first step whose number was given."""
+    number = _NUMBER.match(line)
+    return int(number[1]) == 1 if number else bool(before) and before[-1].endswith(":")
 
 
 def _unrolled(line: str) -> list[str]:
