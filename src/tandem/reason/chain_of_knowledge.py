@@ -14,7 +14,7 @@ few kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tandem.errors import UserError
@@ -22,7 +22,7 @@ from tandem.metrics.normalise import answer_form
 from tandem.reason.asking import Exchange
 from tandem.reason.chains import Asking, finish, go_on
 from tandem.reason.editing import Edited, Editing, concluded, corrected, doubtful, evidence, require, sentence
-from tandem.reason.kinds import shown
+from tandem.reason.kinds import shown, standing
 from tandem.reason.plain import self_consistency, voted
 from tandem.together import together
 from tandem.trace import note, step
@@ -120,20 +120,11 @@ async def choose(
         shots = [Exchange(shown(d.question), ", ".join(d.domains)) for d in asking.demonstrations if d.domains]
         shots = [shot for shot in shots if set(shot.written.split(", ")) <= set(settings.domains)]
         line = await sentence(lm, asking, f"{CHOOSE}. There are: {listed}.", shots, shown(question), "Fields:", 40)
-        named = _named(line.text, settings.domains)
+        found = standing(answer_form(line.text), {name: answer_form(name) for name in settings.domains})
+        named = [name for name in settings.domains if name in found]
         wanted = {source for name in named for source in settings.domains[name].sources}
         elsewhere = {source for domain in settings.domains.values() for source in domain.sources} - wanted
         chosen = [source for source in sources if not named or source.name not in elsewhere]
         left = [source.name for source in sources if source not in chosen]
         note(written=line.text, domains=named or "all: none is named", **({"not asked": left} if left else {}))
         return chosen
-
-
-def _named(written: str, names: Iterable[str]) -> list[str]:
-    """The names that stand in a line, however it is set out; a name that is a part of another is not in that one."""
-    form, found = f" {answer_form(written)} ", set()
-    for name in sorted(names, key=len, reverse=True):
-        if f" {answer_form(name)} " in form:
-            found.add(name)
-            form = form.replace(f" {answer_form(name)} ", " | ")
-    return [name for name in names if name in found]

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from tandem.metrics.normalise import answer_form
 from tandem.reason import kinds
 from tandem.reason.asking import Exchange, draw, is_chat, one_line, prompt
-from tandem.reason.declining import declines
 from tandem.reason.demonstrations import Demonstration
 from tandem.together import together
 from tandem.trace import note, step
@@ -250,7 +249,7 @@ def _answered(steps: tuple[str, ...], came: Completion, text: str, at: int, ques
     cut = came.finish == "length" and kind.name in ("short", "sentence") and "\n" not in text.strip()
     if cut or not answer:
         return Chain(steps, "", _ending(came), _mean(came))
-    if kind.name in ("short", "sentence") and declines(answer):
+    if kinds.abstains(question, answer):
         return Chain(steps, "", "abstained", _mean(came))
     return Chain(steps, answer, "answered", _mean(came), _answer_logprob(came, text, at))
 

@@ -22,6 +22,7 @@ from tandem.metrics.answers import exact_match, token_f1
 from tandem.metrics.letters import MOST, read_letter
 from tandem.metrics.normalise import answer_form
 from tandem.metrics.stem import stem
+from tandem.reason.declining import declines
 from tandem.types import Question
 
 Name: TypeAlias = Literal["short", "label", "letter", "sentence"]
@@ -128,18 +129,34 @@ def _label(written: str, question: Question) -> str:
     for spelt, usual in _SPELT.items():
         plain = plain.replace(f" {spelt} ", f" {usual} ")
     stems = {label: _stems(answer_form(label)) for label in question.choices}
-    form, found = _stems(plain), []
-    for label in sorted(stems, key=lambda label: len(stems[label]), reverse=True):
-        if stems[label] in form:
-            found.append((label, form.partition(stems[label])[0].split()[-2:]))
-            form = form.replace(stems[label], " | ")
-    if len(found) != 1 or len(set(stems.values())) < len(stems) or _DENIED & set(found[0][1]):
+    found = standing(_stems(plain), stems)
+    if len(found) != 1 or len(set(stems.values())) < len(stems):
         return ""
-    return found[0][0]
+    ((label, before),) = found.items()
+    return "" if _DENIED.intersection(before[-2:]) else label
 
 
 def _stems(form: str) -> str:
-    return f" {' '.join(stem(word) for word in form.split())} "
+    return " ".join(stem(word) for word in form.split())
+
+
+def standing(text: str, forms: Mapping[str, str]) -> dict[str, list[str]]:
+    """The names whose form stands in a text as whole words, with the words before each, the longest form first.
+
+    What is a part of a longer form that stands there does not stand there itself. Text and forms are normal forms.
+    """
+    left, found = f" {text} ", dict[str, list[str]]()
+    for name in sorted(forms, key=lambda name: len(forms[name]), reverse=True):
+        before, there, _ = left.partition(f" {forms[name]} ")
+        if there:
+            found[name] = before.split()
+            left = left.replace(there, " | ")
+    return found
+
+
+def abstains(question: Question, written: str) -> bool:
+    """Whether what was written for an answer in words says that there is none."""
+    return of(question).name in ("short", "sentence") and declines(written)
 
 
 def _letter(written: str, question: Question) -> str:

@@ -21,7 +21,6 @@ from tandem.errors import UserError
 from tandem.reason import kinds
 from tandem.reason.asking import Exchange, draw, one_line, prompt
 from tandem.reason.chains import Asking
-from tandem.reason.declining import declines
 from tandem.reason.demonstrations import Demonstration
 from tandem.reason.looking_up import QueryWriter, look_up, shortened
 from tandem.reason.plain import cot_sc, self_consistency, voted
@@ -90,7 +89,7 @@ async def react(
                 return _made("", thoughts, used, "refused", n, repaired)
             if turn.action == "finish":
                 answer = kind.read(turn.argument, question)
-                gives_up = kind.name in ("short", "sentence") and declines(turn.argument)
+                gives_up = kinds.abstains(question, turn.argument)
                 said = "abstained" if gives_up else "answered" if answer else "unparsed"
                 return _made("" if gives_up else answer, thoughts, used, said, n, repaired)
             observation = await _observe(turn, question, lm, own, acting, page, used)
